@@ -1,0 +1,1 @@
+"""duplexer: the WebSocket system for Python."""

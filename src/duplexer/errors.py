@@ -1,0 +1,533 @@
+"""Every exception, and every way in which a peer can break the protocol.
+
+::
+
+    WebSocketException
+    ├── ConnectionClosed             a connection that was open is not any more
+    │   ├── ConnectionClosedOK       ... and both sides said goodbye: 1000 or 1001
+    │   └── ConnectionClosedError    ... in any other way
+    ├── InvalidURI                   an address that is no WebSocket address
+    ├── InvalidHandshake             the connection was never opened
+    │   ├── HttpError                (server) the request deserves this HTTP answer
+    │   ├── InvalidMessage           what came back was not HTTP
+    │   ├── InvalidStatus            the server answered, but not with 101
+    │   ├── SecurityError            a rule of RFC 6455 that protects the user was broken
+    │   ├── InvalidHeader            a header is missing or malformed
+    │   │   ├── InvalidHeaderFormat
+    │   │   ├── InvalidHeaderValue
+    │   │   ├── InvalidOrigin
+    │   │   └── InvalidUpgrade
+    │   └── NegotiationError         a subprotocol or an extension could not be agreed on
+    │       ├── DuplicateParameter
+    │       ├── InvalidParameterName
+    │       └── InvalidParameterValue
+    ├── ProtocolError                a frame or a message broke a rule of ``RULES``
+    ├── InvalidState                 this cannot be done in this state of the connection
+    └── ConcurrencyError             two tasks want what only one may have (also a RuntimeError)
+
+Every exception answers four questions: ``name`` (stable, for programs), ``party`` (who broke the
+rule: ``"peer"``, ``"us"`` or ``"network"``), ``close_code`` (what goes on the wire, or ``None``)
+and ``advice`` (what to do about it). ``explain()`` says all of it in a paragraph.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "Close",
+    "CloseCode",
+    "ConcurrencyError",
+    "ConnectionClosed",
+    "ConnectionClosedError",
+    "ConnectionClosedOK",
+    "DuplicateParameter",
+    "HttpError",
+    "InvalidHandshake",
+    "InvalidHeader",
+    "InvalidHeaderFormat",
+    "InvalidHeaderValue",
+    "InvalidMessage",
+    "InvalidOrigin",
+    "InvalidParameterName",
+    "InvalidParameterValue",
+    "InvalidState",
+    "InvalidStatus",
+    "InvalidURI",
+    "InvalidUpgrade",
+    "NegotiationError",
+    "ProtocolError",
+    "RULES",
+    "Rule",
+    "SecurityError",
+    "WebSocketException",
+    "close_code_is_sendable",
+]
+
+
+class CloseCode(enum.IntEnum):
+    """Close codes of RFC 6455 7.4.1 and of the IANA registry that followed it."""
+
+    NORMAL_CLOSURE = 1000
+    GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
+    UNSUPPORTED_DATA = 1003
+    NO_STATUS_RCVD = 1005
+    ABNORMAL_CLOSURE = 1006
+    INVALID_DATA = 1007
+    POLICY_VIOLATION = 1008
+    MESSAGE_TOO_BIG = 1009
+    MANDATORY_EXTENSION = 1010
+    INTERNAL_ERROR = 1011
+    SERVICE_RESTART = 1012
+    TRY_AGAIN_LATER = 1013
+    BAD_GATEWAY = 1014
+    TLS_HANDSHAKE = 1015
+
+
+#: What each registered code means, in the words that errors use.
+CLOSE_CODE_MEANINGS: dict[int, str] = {
+    1000: "OK",
+    1001: "going away",
+    1002: "protocol error",
+    1003: "unsupported data",
+    1004: "reserved",
+    1005: "no status received [internal]",
+    1006: "abnormal closure [internal]",
+    1007: "invalid frame payload data",
+    1008: "policy violation",
+    1009: "message too big",
+    1010: "mandatory extension",
+    1011: "internal error",
+    1012: "service restart",
+    1013: "try again later",
+    1014: "bad gateway",
+    1015: "TLS handshake failure [internal]",
+}
+
+
+def close_code_is_sendable(code: int) -> bool:
+    """Whether ``code`` may appear in a Close frame (RFC 6455 7.4).
+
+    1004, 1005, 1006 and 1015 are never on the wire, 1016 to 2999 are unassigned, and anything
+    below 1000 or from 5000 on is out of range.
+    """
+    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
+
+
+def _meaning(code: int) -> str:
+    if 3000 <= code <= 3999:
+        return "registered"
+    if 4000 <= code <= 4999:
+        return "private use"
+    return CLOSE_CODE_MEANINGS.get(code, "unknown")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Close:
+    """The body of a Close frame: ``code`` (1005 stands for an empty body) and ``reason``."""
+
+    code: int
+    reason: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.code} ({_meaning(self.code)})"
+        return f"{text} {self.reason}" if self.reason else text
+
+
+class Rule(NamedTuple):
+    """One rule of the protocol: what its breach costs, and what to do about it."""
+
+    code: int  #: the close code that fails the connection
+    reason: str  #: the short fixed text in our Close frame; it never repeats the peer's data
+    advice: str  #: for the human who reads the error
+
+
+#: Stable name → rule. Names of limits end in the name of the field of ``Limits`` in ``advice``.
+RULES: dict[str, Rule] = {
+    "close-code": Rule(
+        1002, "invalid close code", "The peer's library sends a close code that is not allowed."
+    ),
+    "close-length": Rule(
+        1002,
+        "close frame with one byte",
+        "A Close body is empty or starts with a two-byte code (RFC 6455 5.5.1).",
+    ),
+    "close-utf8": Rule(
+        1007, "close reason is not UTF-8", "The peer's library sends a reason that is not UTF-8."
+    ),
+    "control-fragmented": Rule(
+        1002, "fragmented control frame", "Control frames must have FIN set (RFC 6455 5.5)."
+    ),
+    "control-rate": Rule(
+        1008,
+        "too many control frames",
+        "The peer floods with pings, pongs or closes. Raise Limits.control_burst or "
+        "Limits.control_rate if that is legitimate.",
+    ),
+    "control-too-long": Rule(
+        1002, "control frame too long", "Control frames carry at most 125 bytes (RFC 6455 5.5)."
+    ),
+    "continuation-unexpected": Rule(
+        1002,
+        "unexpected continuation frame",
+        "A continuation came without a message to continue (RFC 6455 5.4).",
+    ),
+    "continuation-expected": Rule(
+        1002,
+        "expected a continuation frame",
+        "A new message began inside a fragmented one (RFC 6455 5.4).",
+    ),
+    "deflate-corrupt": Rule(
+        1002,
+        "corrupt compressed data",
+        "The peer's deflate stream cannot be inflated (RFC 7692 7.2.2). Try compression=None.",
+    ),
+    "frame-too-big": Rule(
+        1009, "frame too big", "Raise Limits.max_frame if frames of this size are legitimate."
+    ),
+    "fragments-too-many": Rule(
+        1008,
+        "too many fragments (max_fragments)",
+        "Raise Limits.max_fragments or Limits.bytes_per_fragment if the peer is legitimate.",
+    ),
+    "length-minimal": Rule(
+        1002,
+        "length not minimally encoded",
+        "The shortest length encoding must be used (RFC 6455 5.2).",
+    ),
+    "length-sign": Rule(
+        1002,
+        "length with the top bit set",
+        "The top bit of a 64-bit length must be 0 (RFC 6455 5.2).",
+    ),
+    "mask-missing": Rule(
+        1002, "unmasked frame", "A client must mask every frame (RFC 6455 5.1); is the peer a server?"
+    ),
+    "mask-unexpected": Rule(
+        1002, "masked frame", "A server must not mask (RFC 6455 5.1); is the peer a client?"
+    ),
+    "message-timeout": Rule(
+        1008,
+        "message not finished in time",
+        "Raise Limits.message_timeout if the peer sends long messages slowly.",
+    ),
+    "message-too-big": Rule(
+        1009,
+        "message too big (max_message)",
+        "Raise Limits.max_message (max_size=) if messages of this size are legitimate, or read "
+        "with recv_streaming().",
+    ),
+    "opcode-unknown": Rule(
+        1002, "unknown opcode", "Opcodes 3 to 7 and 11 to 15 are reserved (RFC 6455 5.2)."
+    ),
+    "rsv-unexpected": Rule(
+        1002,
+        "reserved bit set",
+        "A reserved bit is set that no agreed extension gives a meaning to (RFC 6455 5.2).",
+    ),
+    "utf8-invalid": Rule(
+        1007, "text is not UTF-8", "Text messages must be UTF-8; send other bytes as binary."
+    ),
+}
+
+
+class WebSocketException(Exception):
+    """Base class of everything that duplexer raises on its own account."""
+
+    name: str = "websocket"
+    party: str = "us"
+    close_code: int | None = None
+    advice: str = ""
+
+    def explain(self) -> str:
+        """The error, who is responsible, and what to do, as text of a few lines."""
+        lines = [str(self) or type(self).__name__, f"Responsible: {self.party} ({self.name})."]
+        if self.close_code is not None:
+            lines.append(f"Close code: {self.close_code} ({_meaning(self.close_code)}).")
+        if self.advice:
+            lines.append(f"What to do: {self.advice}")
+        if self.__cause__ is not None:
+            lines.append(f"Cause: {type(self.__cause__).__name__}: {self.__cause__}")
+        return "\n".join(lines)
+
+
+class ConnectionClosed(WebSocketException):
+    """The connection is closed, or lost.
+
+    ``rcvd`` and ``sent`` are the :class:`Close` frames of both directions (``None`` where there
+    was none), ``rcvd_then_sent`` tells who began when there are both.
+    """
+
+    name = "connection-closed"
+
+    def __init__(
+        self,
+        rcvd: Close | None,
+        sent: Close | None,
+        rcvd_then_sent: bool | None = None,
+        explanation: str | None = None,
+    ) -> None:
+        self.rcvd = rcvd
+        self.sent = sent
+        self.rcvd_then_sent = rcvd_then_sent
+        self._explanation = explanation
+        super().__init__(rcvd, sent, rcvd_then_sent)
+
+    def __str__(self) -> str:
+        rcvd, sent = self.rcvd, self.sent
+        if rcvd is None:
+            return "no close frame received or sent" if sent is None else (
+                f"sent {sent}; no close frame received"
+            )
+        if sent is None:
+            return f"received {rcvd}; no close frame sent"
+        if self.rcvd_then_sent:
+            return f"received {rcvd}; then sent {sent}"
+        return f"sent {sent}; then received {rcvd}"
+
+    @property
+    def party(self) -> str:  # type: ignore[override]
+        """Who began: the peer, us, or nobody (the network failed)."""
+        if self.rcvd is not None and (self.sent is None or self.rcvd_then_sent):
+            return "peer"
+        return "network" if self.sent is None else "us"
+
+    @property
+    def close_code(self) -> int:  # type: ignore[override]
+        """The code of the peer's Close frame, 1006 without one (RFC 6455 7.1.5)."""
+        return 1006 if self.rcvd is None else self.rcvd.code
+
+    @property
+    def code(self) -> int:
+        """The same as ``close_code``, under the name that ``websockets`` once gave it."""
+        return self.close_code
+
+    @property
+    def reason(self) -> str:
+        """The reason in the peer's Close frame, ``""`` without one."""
+        return "" if self.rcvd is None else self.rcvd.reason
+
+    def explain(self) -> str:
+        """Who closed, why, the likely cause and its cure."""
+        return self._explanation or super().explain()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.rcvd, self.sent, self.rcvd_then_sent, self._explanation)
+
+
+class ConnectionClosedOK(ConnectionClosed):
+    """The connection closed properly: 1000 or 1001, or no code at all, on both sides."""
+
+    name = "connection-closed-ok"
+
+
+class ConnectionClosedError(ConnectionClosed):
+    """The connection was lost, or closed with an error code."""
+
+    name = "connection-closed-error"
+
+
+class InvalidURI(WebSocketException):
+    """The address is not a valid WebSocket URI (RFC 6455 3)."""
+
+    name = "invalid-uri"
+
+    def __init__(self, uri: str, msg: str) -> None:
+        self.uri = uri
+        self.msg = msg
+        super().__init__(uri, msg)
+
+    def __str__(self) -> str:
+        return f"{self.uri} isn't a valid URI: {self.msg}"
+
+
+class InvalidHandshake(WebSocketException):
+    """The opening handshake failed."""
+
+    name = "handshake"
+    party = "peer"
+
+
+class HttpError(InvalidHandshake):
+    """A request that cannot be granted, and the HTTP answer that it deserves (server side)."""
+
+    name = "http"
+
+    def __init__(self, status: int, text: str, headers: Iterable[tuple[str, str]] = ()) -> None:
+        self.status = status
+        self.text = text
+        self.headers = tuple(headers)
+        super().__init__(status, text)
+
+    def __str__(self) -> str:
+        return f"HTTP {self.status}: {self.text}"
+
+
+class InvalidMessage(InvalidHandshake):
+    """What the peer sent in place of an HTTP message cannot be read as one."""
+
+    name = "http-malformed"
+
+
+class SecurityError(InvalidHandshake):
+    """A request or a redirect that would harm the user was refused."""
+
+    name = "security"
+
+
+class InvalidStatus(InvalidHandshake):
+    """The server answered the handshake with another status than 101."""
+
+    name = "status"
+
+    _HINTS = {
+        400: "the server found the request malformed; is a proxy changing it?",
+        401: "credentials are missing or the token has expired",
+        403: "the origin or the user is not allowed; check origin= and the credentials",
+        404: "is the path right?",
+        407: "the proxy wants credentials",
+        426: "the server wants another WebSocket version, or this is not a WebSocket endpoint",
+        429: "too many attempts; wait before the next one",
+        502: "the proxy in front could not reach the server",
+        503: "the server is overloaded or restarting; try again later",
+        200: "this is an ordinary web page, not a WebSocket endpoint; is the path right?",
+    }
+
+    def __init__(self, response: Any) -> None:
+        self.response = response
+        super().__init__(response)
+
+    def __str__(self) -> str:
+        status = self.response.status_code
+        hint = self._HINTS.get(status)
+        text = f"server rejected WebSocket connection: HTTP {status}"
+        return f"{text} ({hint})" if hint else text
+
+
+class InvalidHeader(InvalidHandshake):
+    """A header is missing (``value is None``), empty or wrong."""
+
+    name = "header"
+
+    def __init__(self, name: str, value: str | None = None) -> None:
+        self.header = name
+        self.value = value
+        super().__init__(name, value)
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return f"missing {self.header} header"
+        if self.value == "":
+            return f"empty {self.header} header"
+        return f"invalid {self.header} header: {self.value}"
+
+
+class InvalidHeaderFormat(InvalidHeader):
+    """A header's value cannot be parsed."""
+
+    name = "header-format"
+
+    def __init__(self, name: str, error: str, header: str, pos: int) -> None:
+        super().__init__(name, f"{error} at {pos} in {header}")
+
+
+class InvalidHeaderValue(InvalidHeader):
+    """A header's value is well formed but wrong."""
+
+    name = "header-value"
+
+
+class InvalidOrigin(InvalidHeader):
+    """The Origin header names a site that is not allowed here."""
+
+    name = "origin"
+
+    def __init__(self, origin: str | None) -> None:
+        super().__init__("Origin", origin)
+
+
+class InvalidUpgrade(InvalidHeader):
+    """The Upgrade or Connection header does not agree to a WebSocket."""
+
+    name = "upgrade"
+
+
+class NegotiationError(InvalidHandshake):
+    """A subprotocol or an extension cannot be agreed on."""
+
+    name = "negotiation"
+
+
+class DuplicateParameter(NegotiationError):
+    """An extension's parameter appears twice."""
+
+    def __init__(self, name: str) -> None:
+        self.parameter = name
+        super().__init__(name)
+
+    def __str__(self) -> str:
+        return f"duplicate parameter: {self.parameter}"
+
+
+class InvalidParameterName(NegotiationError):
+    """An extension's parameter is unknown."""
+
+    def __init__(self, name: str) -> None:
+        self.parameter = name
+        super().__init__(name)
+
+    def __str__(self) -> str:
+        return f"invalid parameter name: {self.parameter}"
+
+
+class InvalidParameterValue(NegotiationError):
+    """An extension's parameter has a value that it cannot have."""
+
+    def __init__(self, name: str, value: str | None) -> None:
+        self.parameter = name
+        self.value = value
+        super().__init__(name, value)
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return f"missing value for parameter {self.parameter}"
+        if self.value == "":
+            return f"empty value for parameter {self.parameter}"
+        return f"invalid value for parameter {self.parameter}: {self.value}"
+
+
+class ProtocolError(WebSocketException):
+    """The peer broke the rule ``name`` of :data:`RULES`; ``detail`` says how (sizes, numbers)."""
+
+    party = "peer"
+
+    def __init__(self, name: str, detail: str = "") -> None:
+        rule = RULES[name]
+        self.name = name
+        self.close_code = rule.code
+        self.reason = rule.reason
+        self.advice = rule.advice
+        self.detail = detail
+        super().__init__(name, detail)
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason
+
+
+class InvalidState(WebSocketException):
+    """What was asked for cannot be done in the present state of the connection."""
+
+    name = "state"
+
+
+class ConcurrencyError(WebSocketException, RuntimeError):
+    """Two tasks want something of a connection that only one may have at a time."""
+
+    name = "concurrency"
+    advice = "Read a connection from one task and hand the messages on from there."

@@ -1,0 +1,107 @@
+"""Every bound: on sizes, counts and times. Nothing grows without one of these.
+
+``None`` means "no bound" and has to be written out; zero and negative numbers are refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+__all__ = ["DEFAULT_LIMITS", "Limits"]
+
+KiB = 1024
+MiB = 1024 * 1024
+
+#: Fields where ``None`` makes sense.
+_OPTIONAL = frozenset(
+    {
+        "max_message",
+        "max_frame",
+        "open_timeout",
+        "close_timeout",
+        "ping_interval",
+        "ping_timeout",
+        "message_timeout",
+        "send_timeout",
+        "queue_messages",
+        "control_rate",
+        "max_connections",
+        "inflate_ratio",
+    }
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The bounds of one connection, or of all connections of one server.
+
+    Sizes are in bytes, times in seconds. The default of each comes from what real servers use and
+    from attacks that were seen; the comment says which.
+    """
+
+    # -- the opening handshake -----------------------------------------------------------------
+    open_timeout: float | None = 10.0  #: from accept (or dial) to 101, TLS and proxy included
+    max_request_line: int = 8 * KiB  #: as nginx, aiohttp and Apache; beyond: 414
+    max_header_line: int = 8 * KiB  #: as nginx, aiohttp and Apache; beyond: 431
+    max_header_bytes: int = 16 * KiB  #: all header lines together, as node; beyond: 431
+    max_headers: int = 100  #: as uWebSockets and Apache; beyond: 431
+    max_body: int = 1 * MiB  #: of a plain HTTP request on the same port; beyond: 413
+    max_error_body: int = 64 * KiB  #: kept of a refusal's body, on the client
+    keep_alive_timeout: float = 30.0  #: between two plain HTTP requests on one connection
+    max_redirects: int = 5  #: only where redirects are followed at all
+
+    # -- receiving -------------------------------------------------------------------------------
+    max_message: int | None = 1 * MiB  #: after decompression; beyond: 1009. As websockets
+    max_frame: int | None = None  #: one frame's payload; ``None``: as ``max_message``
+    max_fragments: int = 1024  #: fragments of a message whatever its size; beyond: 1008 ...
+    bytes_per_fragment: int = 64  #: ... and one more for each so many bytes (CVE-2026-48779)
+    message_timeout: float | None = 60.0  #: from the first fragment to the last
+    queue_messages: int | None = 16  #: messages waiting for ``recv()`` before reading pauses
+    queue_bytes: int = 256 * KiB  #: the same in bytes ...
+    queue_overhead: int = 128  #: ... where each message counts for its size plus this
+    control_burst: int = 100  #: control frames in a burst; beyond: 1008
+    control_rate: float | None = 20.0  #: ... and a second, in the long run
+    inflate_ratio: float | None = None  #: of decompression above 1 MiB; ``None``: size alone
+    frames_per_turn: int = 256  #: of one connection, before others have their turn
+
+    # -- sending ---------------------------------------------------------------------------------
+    write_high: int = 64 * KiB  #: buffered bytes above which ``send()`` waits
+    write_hard: int = 1 * MiB  #: ... above which what cannot wait fails: broadcasts, pongs
+    send_timeout: float | None = 30.0  #: without a byte leaving, then the connection is aborted
+    deflate_min: int = 128  #: shorter messages are sent uncompressed
+    deflate_idle: float = 5.0  #: after which compression contexts are given back
+
+    # -- staying and leaving ---------------------------------------------------------------------
+    ping_interval: float | None = 20.0  #: below the 60 s after which nginx cuts an idle tunnel
+    ping_timeout: float | None = 20.0  #: without a byte from the peer after a ping
+    ping_jitter: float = 0.1  #: as a part of ``ping_interval``, so that pings do not align
+    max_pings: int = 16  #: unanswered at a time; older ones are forgotten
+    close_timeout: float | None = 5.0  #: from our Close to the end, then the connection is aborted
+
+    # -- the whole process -----------------------------------------------------------------------
+    max_connections: int | None = None  #: of one server; beyond: 503
+    backlog: int = 1024  #: connections that the kernel may hold before we accept them
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value is None:
+                if field.name in _OPTIONAL:
+                    continue
+                raise TypeError(f"{field.name} must be a number, not None")
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise TypeError(f"{field.name} must be a number, not {type(value).__name__}")
+            if value <= 0 and not (value == 0 and field.name in ("deflate_min", "ping_jitter")):
+                raise ValueError(
+                    f"{field.name} must be positive, not {value}"
+                    + ("; use None for no bound" if field.name in _OPTIONAL else "")
+                )
+
+    def replace(self, **changes: Any) -> Limits:
+        """A copy with some bounds changed."""
+        return dataclasses.replace(self, **changes)
+
+
+#: What ``connect`` and ``serve`` use unless they are given something else.
+DEFAULT_LIMITS = Limits()
