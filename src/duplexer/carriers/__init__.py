@@ -1,0 +1,1 @@
+"""What carries WebSocket frames, and the plain HTTP that lives on the same port."""
