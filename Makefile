@@ -1,0 +1,104 @@
+# One command for each thing. `make run` and `make test` need Debian's python3, gcc and make; what
+# else there is to install, they install: Python packages into $(VENV), and Debian's packages (see
+# tools/system.sh) where they are run by root.
+#
+#   make test ARGS='-k utf8 -x'     options for pytest, for the server of `make run`, for the benchmarks
+#   make test VENV=.venv-3.13 PYTHON=python3.13
+
+PYTHON ?= python3
+VENV   ?= .venv
+JOBS   ?= 2
+TIME   ?= 60
+ARGS   ?=
+
+BIN  := $(VENV)/bin
+ASAN := build/asan
+PIP   = $(BIN)/python -m pip -qq --disable-pip-version-check
+
+# What the compiled modules are made of: a .pxd, its .pyx or .py, and the kernels in C.
+PXD      := $(shell find src -name '*.pxd')
+COMPILED := setup.py $(PXD) $(wildcard $(PXD:.pxd=.py) $(PXD:.pxd=.pyx)) \
+            $(wildcard src/duplexer/core/native/*.[ch])
+# A browser is installed where there are tests that want one.
+SYSTEM   := $(if $(wildcard tests/integration/*browser*),chromium)
+
+export DUPLEXER_STRICT = 1
+.DELETE_ON_ERROR:
+.PHONY: run test check check-asan format fuzz bench docs build clean
+
+run: $(VENV)/.with-all $(VENV)/.built
+	$(BIN)/duplexer serve $(ARGS)
+
+# Everything compiled, then once more interpreted what has the mark `both_builds`.
+test: $(VENV)/.with-test $(VENV)/.built
+	tools/system.sh $(SYSTEM)
+	DUPLEXER_BUILD=compiled $(BIN)/pytest $(ARGS)
+	DUPLEXER_BUILD=interpreted DUPLEXER_PURE=1 $(BIN)/pytest -m both_builds $(ARGS)
+
+check: $(VENV)/.with-test
+	$(BIN)/ruff format --check --quiet . || (echo 'cure: make format'; false)
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy src tools $(wildcard tests/typing)
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python tools/sizes.py
+	$(BIN)/python tools/words.py
+	$(BIN)/python tools/modules.py
+
+format: $(VENV)/.with-test
+	$(BIN)/ruff check --quiet --fix-only .
+	$(BIN)/ruff format .
+
+# The same tests over extensions with the sanitizers in them, built to a directory of their own
+# that PYTHONPATH puts before the checkout. Python's own leaks at exit are not ours to report.
+check-asan: $(VENV)/.with-test $(ASAN)/.built
+	LD_PRELOAD=$$($${CC:-gcc} -print-file-name=libasan.so) PYTHONPATH=$(ASAN)/lib \
+	PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	DUPLEXER_BUILD=$(ASAN)/lib $(BIN)/python -m pytest -m both_builds --timeout=300 $(ARGS)
+
+# TIME seconds for each target in fuzz/; ARGS names some of them.
+fuzz: $(VENV)/.with-test $(VENV)/.with-fuzz $(VENV)/.built
+	$(BIN)/python tools/fuzz.py --seconds $(TIME) $(ARGS)
+
+bench: $(VENV)/.with-bench $(VENV)/.built
+	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(VENV)/.with-docs $(VENV)/.built
+	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
+	@echo 'docs/_build/html/index.html'
+
+build: $(VENV)/.built
+
+clean:
+	rm -rf $(VENV) build dist docs/_build .*_cache .hypothesis src/*.egg-info
+	find src tests tools -name __pycache__ -prune -exec rm -rf {} +
+	find src -name '*.so' -delete
+
+# -- what the above stand on: files that say when something was last done ---------------------------
+
+$(VENV)/.python:
+	tools/system.sh venv headers
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade 'pip>=24'
+	touch $@
+
+$(VENV)/.tools: pyproject.toml | $(VENV)/.python
+	$(BIN)/python -c "import tomllib; f = open('pyproject.toml', 'rb'); \
+	    print(*tomllib.load(f)['build-system']['requires'], sep='\n')" > $(VENV)/tools.txt
+	$(PIP) install -r $(VENV)/tools.txt
+	touch $@
+
+# Installing compiles nothing, so that only `.built` does.
+$(VENV)/.with-%: pyproject.toml $(VENV)/.tools
+	DUPLEXER_PURE=1 $(PIP) install --no-build-isolation -e '.[$*]'
+	touch $@
+
+$(VENV)/.built: $(COMPILED) $(VENV)/.tools
+	$(if $(filter setup.py %.tools,$?),rm -rf build/cython)
+	$(BIN)/python setup.py -q build_ext --inplace --parallel $(JOBS)
+	touch $@
+
+$(ASAN)/.built: $(COMPILED) $(shell find src -name '*.py') $(VENV)/.tools
+	$(if $(filter setup.py %.tools,$?),rm -rf $(ASAN))
+	DUPLEXER_ASAN=1 $(BIN)/python setup.py -q build --build-base $(ASAN) --build-lib $(ASAN)/lib \
+	    --parallel $(JOBS)
+	touch $@

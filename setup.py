@@ -1,0 +1,95 @@
+"""The compiled modules, and nothing else: everything that is not computed is in pyproject.toml.
+
+A module is compiled when a `.pxd` lies beside it (`x.pyx` before `x.py`). From the environment:
+
+    DUPLEXER_PURE=1    compile nothing: no C compiler is needed, and the wheel runs anywhere
+    DUPLEXER_ASAN=1    with the address and the undefined-behaviour sanitizer (`make check-asan`)
+    DUPLEXER_STRICT=1  warnings about our own C are errors (every `make` target)
+"""
+
+import os
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+SOURCE = Path("src")
+NATIVE = SOURCE / "duplexer/core/native"
+#: The module that the C byte kernels are linked into.
+KERNELS = "duplexer.core.bytesops"
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": False,
+    "wraparound": False,
+    "initializedcheck": False,
+    "embedsignature": True,
+    # Types come from the .pxd alone, so that an annotation never changes what the code does.
+    "annotation_typing": False,
+}
+
+UNIX = ["-O3"]
+#: For our own C only: Cython's output is not ours to keep clean.
+WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wshadow", "-Wundef", "-Wvla"]
+SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+
+
+def wanted(name: str) -> bool:
+    return os.environ.get(name, "") not in ("", "0")
+
+
+class BuildExt(build_ext):
+    """Adds the flags of the compiler at hand, and compiles the kernels with warnings on."""
+
+    def build_extension(self, ext):
+        unix = self.compiler.compiler_type == "unix"
+        flags = UNIX if unix else ["/O2"]
+        if wanted("DUPLEXER_ASAN"):
+            flags = [*SANITIZE, "-g", "-O1", "-fno-omit-frame-pointer"]
+            ext.extra_link_args += SANITIZE
+        ext.extra_compile_args += flags
+        if ext.name == KERNELS:
+            werror = ["-Werror"] if wanted("DUPLEXER_STRICT") else []
+            ext.extra_objects += self.compiler.compile(
+                sorted(map(str, NATIVE.glob("*.c"))),
+                output_dir=self.build_temp,
+                extra_postargs=[*flags, *(WARNINGS + werror if unix else [])],
+            )
+        super().build_extension(ext)
+
+
+def sources() -> dict[str, Path]:
+    """Name of each module to compile → its source."""
+    found = {}
+    for pxd in sorted(SOURCE.rglob("*.pxd")):
+        source = next(filter(Path.exists, map(pxd.with_suffix, (".pyx", ".py"))), None)
+        if source is not None and pxd.name != "__init__.pxd":
+            found[".".join(pxd.relative_to(SOURCE).with_suffix("").parts)] = source
+    return found
+
+
+def extensions() -> list[Extension]:
+    if wanted("DUPLEXER_PURE"):
+        return []
+    from Cython.Build import cythonize
+
+    native = [str(path) for path in NATIVE.glob("*.[ch]")]
+    modules = [
+        Extension(
+            name,
+            [str(source)],
+            include_dirs=[str(NATIVE), str(NATIVE.parent)],
+            depends=["setup.py", *(native if name == KERNELS else [])],
+        )
+        for name, source in sources().items()
+    ]
+    return cythonize(
+        modules,
+        build_dir="build/cython",
+        include_path=[str(SOURCE)],
+        compiler_directives=DIRECTIVES,
+        nthreads=min(2, os.cpu_count() or 1),
+        quiet=True,
+    )
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": BuildExt})

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Makes sure of what pip cannot install. Each argument names a need; what is missing is installed
+# from Debian's packages by root. Otherwise the package is named, and that is an error where there
+# is no going on without it, or in CI.
+set -euo pipefail
+
+PYTHON=${PYTHON:-python3}
+updated=
+
+install_package() {
+    [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null || return 1
+    if [ -z "$updated" ]; then
+        apt-get -qq update
+        updated=yes
+    fi
+    DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$1" > /dev/null
+}
+
+# need PACKAGE required|optional TEST...: TEST succeeds where the package is not missing.
+need() {
+    local package=$1 how=$2
+    shift 2
+    if "$@" > /dev/null 2>&1; then return; fi
+    if install_package "$package" && "$@" > /dev/null 2>&1; then return; fi
+    echo "missing: Debian's package $package. As root: apt-get update && apt-get install $package" >&2
+    if [ "$how" = required ] || [ -n "${CI:-}" ]; then exit 1; fi
+    echo "         (going on without; the tests that need it are skipped)" >&2
+}
+
+has_headers() {
+    "$PYTHON" -c 'import os, sysconfig
+header = os.path.join(sysconfig.get_path("include"), "Python.h")
+raise SystemExit(not os.path.exists(header))'
+}
+
+for name in "$@"; do
+    case $name in
+        venv) need python3-venv required "$PYTHON" -c 'import ensurepip, venv' ;;
+        headers)
+            need gcc required command -v "${CC:-cc}"
+            need python3-dev required has_headers
+            ;;
+        chromium) need chromium optional command -v chromium ;;
+        *) echo "unknown need: $name" >&2; exit 2 ;;
+    esac
+done
