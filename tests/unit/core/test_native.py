@@ -16,12 +16,15 @@ import shlex
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import duplexer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NATIVE = Path(duplexer.__file__).parent / "core" / "native"
 ARM = os.uname().machine in ("aarch64", "arm64")

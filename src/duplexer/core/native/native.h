@@ -39,7 +39,6 @@
  * handed back with the bytes that follow; only the implementations know what it means. */
 #define DX_UTF8_ACCEPT 0u
 #define DX_UTF8_REJECT 1u
-#define DX_UTF8_MISSING(state) ((size_t)((state) & 0xFF)) /* bytes to the end of the character */
 
 typedef struct {
     const char *name;
@@ -64,6 +63,9 @@ extern DX_HIDDEN const dx_kernels dx_kernels_neon;
 
 /* The scalar validator, for the ends of what the vectors did. Any n. */
 DX_HIDDEN uint32_t dx_utf8_scalar(uint32_t state, const uint8_t *p, size_t n);
+
+/* How many bytes are missing to the end of the character (1 in state REJECT): see scalar.c. */
+static inline size_t dx_utf8_missing(uint32_t state) { return state == 0 ? 0 : state / 3 + 1; }
 
 /* Choose the best implementation for this CPU. Done on loading where the compiler can arrange
  * that; harmless to call again. */

@@ -32,70 +32,52 @@ static int ascii_xor_copy(uint8_t *dst, const uint8_t *src, size_t n, uint32_t k
     return (xor_words(dst, src, n, key) & DX_HIGH_BITS) == 0;
 }
 
-/* Within a character the state says how many bytes are missing (DX_UTF8_MISSING) and between which
- * bounds the next one lies: missing | low << 8 | high << 16. Only a second byte has bounds other than 80..BF, and
- * those bounds are what keeps out overlong forms, surrogates and what lies above U+10FFFF
- * (RFC 3629 4). DX_UTF8_REJECT has bounds that no byte meets (0..0 is not above 7F). */
-#define STATE(missing, low, high) ((uint32_t)(missing) | (low) << 8 | (uint32_t)(high) << 16)
+/* The UTF-8 automaton. Its states say which second bytes are allowed; that is all it takes to keep
+ * out overlong forms, surrogates and what lies above U+10FFFF (RFC 3629 4):
+ *
+ *     0 ACCEPT   1 REJECT   2 ONE byte to come   3 TWO bytes to come
+ *     4 after E0 (A0..BF)   5 after ED (80..9F)
+ *     6 after F0 (90..BF)   7 after F1 to F3     8 after F4 (80..8F)
+ *
+ * Nine states of six bits fit into one word: for each byte there is a word that holds, at bit
+ * 6 * state, six times the state that follows. A step is then one shift, which takes the same time
+ * for every text, and no branch can be mispredicted. */
+enum { ACCEPT = 0, REJECT = 6, ONE = 12, TWO = 18, E0 = 24, ED = 30, F0 = 36, F1 = 42, F4 = 48 };
 
-static inline uint32_t lead(uint8_t byte) {
-    if (byte < 0x80) return DX_UTF8_ACCEPT;
-    if (byte < 0xC2) return DX_UTF8_REJECT; /* a continuation, or overlong by construction */
-    if (byte < 0xE0) return STATE(1, 0x80, 0xBF);
-    if (byte == 0xE0) return STATE(2, 0xA0, 0xBF);
-    if (byte == 0xED) return STATE(2, 0x80, 0x9F);
-    if (byte < 0xF0) return STATE(2, 0x80, 0xBF);
-    if (byte == 0xF0) return STATE(3, 0x90, 0xBF);
-    if (byte < 0xF4) return STATE(3, 0x80, 0xBF);
-    if (byte == 0xF4) return STATE(3, 0x80, 0x8F);
-    return DX_UTF8_REJECT;
-}
+#define FROM(state, to) ((uint64_t)(to) << (state))
+#define ROW(accept, one, two, e0, ed, f0, f1, f4)                                        \
+    (FROM(ACCEPT, accept) | FROM(REJECT, REJECT) | FROM(ONE, one) | FROM(TWO, two) |     \
+     FROM(E0, e0) | FROM(ED, ed) | FROM(F0, f0) | FROM(F1, f1) | FROM(F4, f4))
+#define LEAD(to) ROW(to, REJECT, REJECT, REJECT, REJECT, REJECT, REJECT, REJECT)
+#define BYTES_80_8F ROW(REJECT, ACCEPT, ONE, REJECT, ONE, REJECT, TWO, TWO)
+#define BYTES_90_9F ROW(REJECT, ACCEPT, ONE, REJECT, ONE, TWO, TWO, REJECT)
+#define BYTES_A0_BF ROW(REJECT, ACCEPT, ONE, ONE, REJECT, TWO, TWO, REJECT)
+#define X2(row) row, row
+#define X3(row) X2(row), row
+#define X4(row) X2(row), X2(row)
+#define X12(row) X4(row), X4(row), X4(row)
+#define X16(row) X12(row), X4(row)
+#define X32(row) X16(row), X16(row)
 
-static inline uint32_t next(uint32_t state, uint8_t byte) {
-    uint32_t low = state >> 8 & 0xFF, high = state >> 16 & 0xFF, missing = state & 0xFF;
-    if (state == DX_UTF8_REJECT || byte < low || byte > high) return DX_UTF8_REJECT;
-    return missing == 1 ? DX_UTF8_ACCEPT : STATE(missing - 1, 0x80, 0xBF);
-}
-
-static inline int is_continuation(uint8_t byte) { return (byte & 0xC0) == 0x80; }
-
-/* Length of the valid character at p, of which 4 bytes are readable; 0: it is not valid. */
-static inline size_t whole(const uint8_t *p) {
-    uint8_t a = p[0], b = p[1];
-    if (a < 0xE0) return a >= 0xC2 && is_continuation(b) ? 2 : 0;
-    uint32_t bounds = lead(a);
-    if (b < (bounds >> 8 & 0xFF) || b > (bounds >> 16 & 0xFF)) return 0;
-    if (bounds == DX_UTF8_REJECT || !is_continuation(p[2])) return 0;
-    if (a < 0xF0) return 3;
-    return is_continuation(p[3]) ? 4 : 0;
-}
+static const uint64_t steps[256] = {
+    X32(LEAD(ACCEPT)), X32(LEAD(ACCEPT)), X32(LEAD(ACCEPT)), X32(LEAD(ACCEPT)), /* 00..7F */
+    X16(BYTES_80_8F), X16(BYTES_90_9F), X32(BYTES_A0_BF),
+    X2(LEAD(REJECT)), X2(LEAD(ONE)), X12(LEAD(ONE)), X16(LEAD(ONE)),            /* C0..DF */
+    LEAD(E0), X12(LEAD(TWO)), LEAD(ED), X2(LEAD(TWO)),                          /* E0..EF */
+    LEAD(F0), X3(LEAD(F1)), LEAD(F4), X3(LEAD(REJECT)), X4(LEAD(REJECT)), X4(LEAD(REJECT)),
+};
 
 uint32_t dx_utf8_scalar(uint32_t state, const uint8_t *p, size_t n) {
     const uint8_t *end = p + n;
-    while (state != DX_UTF8_ACCEPT && p < end) {
-        if (state == DX_UTF8_REJECT) return state;
-        state = next(state, *p++);
-    }
-    if (state != DX_UTF8_ACCEPT) return state;
+    uint64_t at = 6 * state; /* bits above the sixth are what remains of a row: never looked at */
     while (end - p >= 8) {
-        uint64_t word = dx_load64(p);
-        if ((word & DX_HIGH_BITS) == 0) {
-            p += 8;
-            continue;
+        if ((at & 63) != ACCEPT || (dx_load64(p) & DX_HIGH_BITS) != 0) {
+            for (int i = 0; i < 8; i++) at = steps[p[i]] >> (at & 63);
         }
-        while (*p < 0x80) p++;
-        /* Scripts come in runs: stay here while characters of several bytes follow each other. */
-        while (end - p >= 4 && *p >= 0x80) {
-            size_t length = whole(p);
-            if (length == 0) return DX_UTF8_REJECT;
-            p += length;
-        }
+        p += 8;
     }
-    while (p < end && state != DX_UTF8_REJECT) {
-        state = state == DX_UTF8_ACCEPT ? lead(*p) : next(state, *p);
-        p++;
-    }
-    return state;
+    while (p < end) at = steps[*p++] >> (at & 63);
+    return (uint32_t)(at & 63) / 6;
 }
 
 const dx_kernels dx_kernels_scalar = {"scalar", xor_copy, ascii_xor_copy, dx_utf8_scalar};

@@ -44,7 +44,7 @@ static int ascii_xor_copy(uint8_t *dst, const uint8_t *src, size_t n, uint32_t k
 
 /* Vectors for ASCII only: the shuffle that finds errors in other text came later (avx2.c). */
 static uint32_t utf8(uint32_t state, const uint8_t *p, size_t n) {
-    size_t i = DX_UTF8_MISSING(state); /* at most 3, and n >= DX_SHORT */
+    size_t i = dx_utf8_missing(state); /* at most 3, and n >= DX_SHORT */
     if (dx_utf8_scalar(state, p, i) != DX_UTF8_ACCEPT) return DX_UTF8_REJECT;
     for (; i + 64 <= n; i += 64) {
         __m128i ab = _mm_or_si128(load(p + i), load(p + i + 16));
