@@ -1,6 +1,7 @@
 """The compiled modules, and nothing else: everything that is not computed is in pyproject.toml.
 
-A module is compiled when a `.pxd` lies beside it (`x.pyx` before `x.py`). From the environment:
+A module is compiled when a `.pxd` lies beside it (`x.pyx` before `x.py`) and it has a function or a
+class; what only names constants stays as it is. From the environment:
 
     DUPLEXER_PURE=1    compile nothing: no C compiler is needed, and the wheel runs anywhere
     DUPLEXER_ASAN=1    with the address and the undefined-behaviour sanitizer (`make check-asan`)
@@ -8,6 +9,7 @@ A module is compiled when a `.pxd` lies beside it (`x.pyx` before `x.py`). From 
 """
 
 import os
+import re
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -19,16 +21,14 @@ NATIVE = SOURCE / "duplexer/core/native"
 KERNELS = "duplexer.core.bytesops"
 DIRECTIVES = {
     "language_level": 3,
-    "boundscheck": False,
-    "wraparound": False,
     "initializedcheck": False,
     "embedsignature": True,
     # Types come from the .pxd alone, so that an annotation never changes what the code does.
     "annotation_typing": False,
 }
 
-UNIX = ["-O3"]
-#: For our own C only: Cython's output is not ours to keep clean.
+UNIX = ["-O3", "-Wno-sign-compare"]
+#: For our own C: Cython's output is not ours to keep clean.
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wshadow", "-Wundef", "-Wvla"]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
@@ -44,7 +44,7 @@ class BuildExt(build_ext):
         unix = self.compiler.compiler_type == "unix"
         flags = UNIX if unix else ["/O2"]
         if wanted("DUPLEXER_ASAN"):
-            flags = [*SANITIZE, "-g", "-O1", "-fno-omit-frame-pointer"]
+            flags = [*SANITIZE, "-g", "-O1", "-fno-omit-frame-pointer", "-Wno-sign-compare"]
             ext.extra_link_args += SANITIZE
         ext.extra_compile_args += flags
         if ext.name == KERNELS:
@@ -62,7 +62,7 @@ def sources() -> dict[str, Path]:
     found = {}
     for pxd in sorted(SOURCE.rglob("*.pxd")):
         source = next(filter(Path.exists, map(pxd.with_suffix, (".pyx", ".py"))), None)
-        if source is not None and pxd.name != "__init__.pxd":
+        if source is not None and re.search(r"^(?:class|c?p?def) ", source.read_text(), re.M):
             found[".".join(pxd.relative_to(SOURCE).with_suffix("").parts)] = source
     return found
 

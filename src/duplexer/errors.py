@@ -207,7 +207,9 @@ RULES: dict[str, Rule] = {
         "The top bit of a 64-bit length must be 0 (RFC 6455 5.2).",
     ),
     "mask-missing": Rule(
-        1002, "unmasked frame", "A client must mask every frame (RFC 6455 5.1); is the peer a server?"
+        1002,
+        "unmasked frame",
+        "A client must mask every frame (RFC 6455 5.1); is the peer a server?",
     ),
     "mask-unexpected": Rule(
         1002, "masked frame", "A server must not mask (RFC 6455 5.1); is the peer a client?"
@@ -282,8 +284,10 @@ class ConnectionClosed(WebSocketException):
     def __str__(self) -> str:
         rcvd, sent = self.rcvd, self.sent
         if rcvd is None:
-            return "no close frame received or sent" if sent is None else (
-                f"sent {sent}; no close frame received"
+            return (
+                "no close frame received or sent"
+                if sent is None
+                else (f"sent {sent}; no close frame received")
             )
         if sent is None:
             return f"received {rcvd}; no close frame sent"

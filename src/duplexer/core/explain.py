@@ -1,0 +1,91 @@
+"""Why a connection closed, in words: for ``explain()`` on connections and exceptions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import ProtocolError, WebSocketException
+
+if TYPE_CHECKING:
+    from .session import Session
+
+__all__ = ["explain"]
+
+_OPCODES = {
+    0: "continuation",
+    1: "text",
+    2: "binary",
+    8: "close",
+    9: "ping",
+    10: "pong",
+}
+
+_CURES = {
+    1001: "The other side is shutting down or leaving the page; reconnect if you need it.",
+    1002: "Compare the last frames with RFC 6455; a proxy or a library on the way is at fault.",
+    1003: "The other side does not accept this type of message.",
+    1005: "No code was given, which is a polite way of leaving.",
+    1007: "Send text as UTF-8, and other bytes as binary messages.",
+    1008: "The other side's policy forbids this; its reason should tell more.",
+    1009: "Send smaller messages, or raise the limit on the receiving side (max_size=).",
+    1010: "The other side needs an extension that was not agreed on.",
+    1011: "The other side had an error of its own; its log tells more.",
+    1012: "The service restarts: reconnect after a short random delay.",
+    1013: "The service is overloaded: reconnect later.",
+    1014: "A gateway could not reach the server behind it.",
+}
+
+
+def _who(session: Session) -> str:
+    rcvd, sent = session.close_rcvd, session.close_sent
+    if session.error is not None and isinstance(session.error, ProtocolError):
+        return f"We failed the connection because the peer broke a rule: {session.error}."
+    if rcvd is not None and session.rcvd_then_sent is not False:
+        return f"The peer closed the connection: {rcvd}."
+    if sent is not None and rcvd is not None:
+        return f"We closed the connection: {sent}; the peer confirmed: {rcvd}."
+    if sent is not None:
+        return f"We closed the connection: {sent}; the peer did not confirm."
+    if session.state.name == "OPEN":
+        return "The connection is open."
+    return "The connection was lost: it ended without a Close from either side."
+
+
+def _advice(session: Session) -> str:
+    error, rcvd = session.error, session.close_rcvd
+    if isinstance(error, WebSocketException) and error.advice:
+        return error.advice
+    if isinstance(error, TimeoutError):
+        return (
+            "The peer, or the network to it, is gone or stuck. Reconnect; if it happens to "
+            "healthy peers, raise ping_timeout or close_timeout."
+        )
+    if rcvd is not None:
+        return _CURES.get(rcvd.code, "")
+    if session.state.name == "OPEN":
+        return ""
+    return (
+        "The peer's process died, its machine or the network went away, or a proxy cut an idle "
+        "connection. Reconnect; keep ping_interval below the proxy's idle timeout."
+    )
+
+
+def _last(direction: str, opcode: int, size: int) -> str:
+    if opcode < 0:
+        return f"Nothing was {direction}."
+    return f"Last frame {direction}: {_OPCODES.get(opcode, opcode)}, {size} bytes."
+
+
+def explain(session: Session) -> str:
+    """Who closed, why, the last frame each way, the likely cause and its cure."""
+    lines = [_who(session)]
+    if session.error is not None:
+        lines.append(f"Cause: {type(session.error).__name__}: {session.error}")
+    lines.append(_last("received", session.decoder.last_opcode, session.decoder.last_size))
+    lines.append(_last("sent", session.encoder.last_opcode, session.encoder.last_size))
+    if session.excerpt:
+        lines.append(f"It was reading: {session.excerpt.hex(' ')}")
+    advice = _advice(session)
+    if advice:
+        lines.append(f"What to do: {advice}")
+    return "\n".join(lines)

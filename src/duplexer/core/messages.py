@@ -1,0 +1,254 @@
+"""From the data frames of a connection to its messages: order, limits, UTF-8, extensions.
+
+The decoder calls, per frame, ``begin_frame``, any number of times ``advance`` (after it pushed
+bytes into ``intake``), and ``end_frame``; or ``whole`` for a message that came in one piece. What
+is finished lies in the inbox, whole messages as plain ``str`` and ``bytes``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import ProtocolError
+from ..limits import Limits
+from . import bytesops, opcodes
+from .events import Piece
+from .extension import Extension
+
+__all__ = ["Assembler", "Inbox"]
+
+
+class Inbox:
+    """Messages that wait for their reader, and what they weigh."""
+
+    def __init__(self, overhead: int) -> None:
+        self.overhead = overhead
+        self.first: Any = None  # one message, the usual case, needs no list
+        self.rest: list[Any] | None = None
+        self.head = 0
+        self.count = 0
+        self.size = 0
+
+    def put(self, message: Any, size: int) -> int:
+        """Append a message of about ``size`` bytes."""
+        if self.count == 0:
+            self.first = message
+        else:
+            if self.rest is None:
+                self.rest = []
+            self.rest.append(message)
+        self.count += 1
+        self.size += size + self.overhead
+        return 0
+
+    def pop(self) -> Any:
+        """The oldest message; there is one."""
+        message = self.first
+        self.count -= 1
+        if self.count == 0:
+            self.first = None
+            self.size = 0
+            if self.rest is not None:
+                self.rest = None
+                self.head = 0
+            return message
+        self.first = self.rest[self.head]  # type: ignore[index]
+        self.rest[self.head] = None  # type: ignore[index]
+        self.head += 1
+        if self.head >= 256 and self.head * 2 >= len(self.rest):  # type: ignore[arg-type]
+            del self.rest[: self.head]  # type: ignore[union-attr, index]
+            self.head = 0
+        if isinstance(message, (str, bytes)):
+            self.size -= len(message) + self.overhead
+        else:
+            self.size -= len(message.data) + self.overhead
+        return message
+
+
+class Assembler:
+    """Puts fragments together. It owns bytes only while a message is incomplete."""
+
+    def __init__(self, limits: Limits, extensions: tuple[Extension, ...]) -> None:
+        self.inbox = Inbox(limits.queue_overhead)
+        self.extensions = extensions
+        self.rsv_allowed = 0
+        for extension in extensions:
+            self.rsv_allowed |= extension.rsv
+        self.max_message = -1 if limits.max_message is None else limits.max_message
+        self.max_frame = -1 if limits.max_frame is None else limits.max_frame
+        self.max_fragments = limits.max_fragments
+        self.bytes_per_fragment = limits.bytes_per_fragment
+        self.opcode = 0  # of the message in progress; 0: none is
+        self.rsv = 0
+        self.serial = 0  # counts messages begun, so that one can be told from the next
+        self.fragments = 0
+        self.wire = 0  # bytes of the message in progress, as they came
+        self.total = 0  # the same, after the extensions
+        self.intake: bytesops.Growing | None = None  # where the decoder pushes
+        self.body: bytesops.Growing | None = None  # what the message is so far
+        self.streaming = False  # the reader wants the message in progress in pieces
+        self.discarding = False  # ... or does not want the rest of it
+
+    def whole(self, message: Any, size: int) -> int:
+        """A plain message came in a single frame, and has been checked."""
+        if self.opcode:
+            raise ProtocolError("continuation-expected")
+        self.serial += 1
+        return self.inbox.put(message, size)
+
+    def check_size(self, size: int) -> int:
+        """Refuse a frame by its header, before any of it is stored (RFC 6455 10.4)."""
+        if self.max_frame >= 0 and size > self.max_frame:
+            raise ProtocolError("frame-too-big", f"{size} bytes, max_frame is {self.max_frame}")
+        if self.max_message >= 0 and size > self.max_message - self.wire:
+            raise ProtocolError(
+                "message-too-big",
+                f"{self.wire + size} bytes, max_size (Limits.max_message) is {self.max_message}",
+            )
+        return 0
+
+    def begin_frame(self, opcode: int, rsv: int, size: int) -> int:
+        """The header of a data frame of ``size`` bytes has come."""
+        if opcode == opcodes.CONT:
+            if not self.opcode:
+                raise ProtocolError("continuation-unexpected")
+            if rsv:
+                raise ProtocolError("rsv-unexpected", "on a continuation frame")
+        else:
+            if self.opcode:
+                raise ProtocolError("continuation-expected")
+            if rsv & ~self.rsv_allowed:
+                raise ProtocolError("rsv-unexpected")
+        self.check_size(size)
+        if opcode != opcodes.CONT:
+            self.opcode = opcode
+            self.rsv = rsv
+            self.serial += 1
+            self.fragments = 0
+            self.wire = self.total = 0
+            self.body = bytesops.Growing()
+            self.intake = bytesops.Growing() if rsv else self.body
+        self.fragments += 1
+        self.wire += size
+        allowed = self.max_fragments + self.wire // self.bytes_per_fragment
+        if self.fragments > allowed:
+            raise ProtocolError(
+                "fragments-too-many", f"{self.fragments} fragments in {self.wire} bytes"
+            )
+        return 0
+
+    def advance(self, n: int) -> int:
+        """The decoder pushed ``n`` bytes into the intake."""
+        body = self.body
+        assert body is not None and self.intake is not None
+        if self.rsv:
+            return self._absorb(self.intake.take_bytes(), False)
+        self.total += n
+        if self.opcode == opcodes.TEXT and not body.is_text(body.size - n):
+            raise ProtocolError("utf8-invalid")
+        if self.discarding:
+            self._drop_body()
+        return 0
+
+    def _absorb(self, data: bytes, fin: bool) -> int:
+        body = self.body
+        assert body is not None
+        data = self._decode(data, fin)
+        n = len(data)
+        body.push(data, 0, n, 0, 0)
+        self.total += n
+        if self.opcode == opcodes.TEXT and not body.is_text(body.size - n):
+            raise ProtocolError("utf8-invalid")
+        if self.discarding:
+            self._drop_body()
+        return 0
+
+    def _decode(self, data: bytes, fin: bool) -> bytes:
+        # The extensions' order in the header is the order of sending; undo it from the end
+        # (RFC 6455 9.1).
+        for extension in reversed(self.extensions):
+            if self.rsv & extension.rsv:
+                room = None if self.max_message < 0 else self.max_message - self.total
+                data = extension.decode(data, fin, room)
+        return data
+
+    def whole_coded(self, opcode: int, rsv: int, data: bytes) -> int:
+        """A message that an extension transformed came in a single frame."""
+        self.rsv = rsv
+        self.total = 0
+        data = self._decode(data, True)
+        n = len(data)
+        self.serial += 1
+        if opcode == opcodes.TEXT:
+            text = bytesops.unmask_text(data, 0, n, 0)
+            if text is None:
+                raise ProtocolError("utf8-invalid")
+            return self.inbox.put(text, n)
+        return self.inbox.put(data, n)
+
+    def end_frame(self, fin: bool) -> int:
+        """The last byte of a data frame has come."""
+        if not fin:
+            return 0
+        if self.rsv:
+            self._absorb(b"", True)
+        body = self.body
+        assert body is not None
+        if self.opcode == opcodes.TEXT and not body.is_complete_text():
+            raise ProtocolError("utf8-invalid", "it ends within a character")
+        n = body.size
+        data: str | bytes
+        if self.opcode == opcodes.TEXT:
+            data = body.take_text()
+        else:
+            data = body.take_bytes()
+        self.opcode = 0
+        self.wire = 0
+        self.body = self.intake = None
+        if self.discarding:
+            self.discarding = False
+        elif self.streaming:
+            self.streaming = False
+            self.inbox.put(Piece(data, True), n)
+        else:
+            self.inbox.put(data, n)
+        return 0
+
+    # -- streaming -----------------------------------------------------------------------------
+
+    def flush_piece(self) -> int:
+        """Hand what has come of the message in progress to its streaming reader."""
+        body = self.body
+        if not self.opcode or body is None or body.size == 0:
+            return 0
+        data: str | bytes
+        if self.opcode == opcodes.TEXT:
+            data = body.take_text_part()
+        else:
+            data = body.take_bytes()
+        n = len(data)
+        if n:
+            self.inbox.put(Piece(data, False), n)
+        return 0
+
+    def _drop_body(self) -> None:
+        assert self.body is not None
+        if self.opcode == opcodes.TEXT:
+            self.body.take_text_part()  # keeps a character that has only begun
+        else:
+            self.body.clear()
+
+    def abandon(self) -> None:
+        """The streaming reader went away: the rest of its message is not wanted."""
+        while self.inbox.count and isinstance(self.inbox.first, Piece):
+            if self.inbox.pop().fin:
+                return
+        if self.opcode and self.streaming:
+            self.discarding = True
+            self._drop_body()
+        self.streaming = False
+
+    def clear(self) -> None:
+        """Nothing more will come: let go of what is incomplete."""
+        self.opcode = 0
+        self.body = self.intake = None
