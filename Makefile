@@ -24,7 +24,7 @@ SYSTEM   := $(if $(wildcard tests/integration/*browser*),chromium)
 
 export DUPLEXER_STRICT = 1
 .DELETE_ON_ERROR:
-.PHONY: run test check check-asan format fuzz bench docs build clean
+.PHONY: run test check check-format check-style check-types check-layers check-tools check-asan format fuzz bench docs build clean
 
 run: $(VENV)/.with-all $(VENV)/.built
 	$(BIN)/duplexer serve $(ARGS)
@@ -35,14 +35,24 @@ test: $(VENV)/.with-test $(VENV)/.built
 	DUPLEXER_BUILD=compiled $(BIN)/pytest $(ARGS)
 	DUPLEXER_BUILD=interpreted DUPLEXER_PURE=1 $(BIN)/pytest -m both_builds $(ARGS)
 
-check: $(VENV)/.with-test
+# `make --keep-going check` says everything there is to say.
+check: check-format check-style check-types check-layers check-tools
+
+check-format: $(VENV)/.with-test
 	$(BIN)/ruff format --check --quiet . || (echo 'cure: make format'; false)
+
+check-style: $(VENV)/.with-test
 	$(BIN)/ruff check --quiet .
+
+check-types: $(VENV)/.with-test
 	$(BIN)/mypy src tools $(wildcard tests/typing)
+
+check-layers: $(VENV)/.with-test
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python tools/sizes.py
-	$(BIN)/python tools/words.py
-	$(BIN)/python tools/modules.py
+
+check-tools: check-sizes check-words check-modules
+check-%: $(VENV)/.with-test
+	$(BIN)/python tools/$*.py
 
 format: $(VENV)/.with-test
 	$(BIN)/ruff check --quiet --fix-only .

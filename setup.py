@@ -19,6 +19,7 @@ SOURCE = Path("src")
 NATIVE = SOURCE / "duplexer/core/native"
 #: The module that the C byte kernels are linked into.
 KERNELS = "duplexer.core.bytesops"
+DEFINITION = re.compile(r"^(?:class|c?p?def) ", re.MULTILINE)
 DIRECTIVES = {
     "language_level": 3,
     "initializedcheck": False,
@@ -62,7 +63,7 @@ def sources() -> dict[str, Path]:
     found = {}
     for pxd in sorted(SOURCE.rglob("*.pxd")):
         source = next(filter(Path.exists, map(pxd.with_suffix, (".pyx", ".py"))), None)
-        if source is not None and re.search(r"^(?:class|c?p?def) ", source.read_text(), re.M):
+        if source is not None and DEFINITION.search(source.read_text()):
             found[".".join(pxd.relative_to(SOURCE).with_suffix("").parts)] = source
     return found
 

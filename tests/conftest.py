@@ -26,9 +26,9 @@ import duplexer
 from duplexer import _pure
 
 TESTS = Path(__file__).parent
-#: Parts that run over both builds; of unit/, what only uses the library does not.
+#: Parts that run over both builds; of unit/, what only uses the library does not, nor the C.
 BOTH_BUILDS = (TESTS / "unit", TESTS / "wire", TESTS / "contract")
-ONE_BUILD = (TESTS / "unit/cli",)
+ONE_BUILD = (TESTS / "unit/cli", TESTS / "unit/core/test_native.py")
 
 hypothesis.settings.register_profile("developer", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
@@ -54,7 +54,7 @@ def pytest_sessionstart() -> None:
         raise pytest.UsageError(f"DUPLEXER_BUILD={wanted}, but these modules are {found}")
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     kept, dropped = [], []
     for item in items:
