@@ -1,0 +1,219 @@
+"""``duplexer connect``: a client, by hand on a terminal, for scripts in a pipe."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import re
+import ssl
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from duplexer.cli.front import connect as dial
+from duplexer.cli.outcome import Failure, Status, connect_failure
+
+if TYPE_CHECKING:
+    from duplexer.cli.front import ClientConnection
+
+__all__ = ["Plan", "connect", "open_connection", "parse_header"]
+
+OPEN_TIMEOUT = 10.0  #: seconds to open a connection, unless --timeout says otherwise
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 5.6.2
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What the command line asks for. Times are in seconds, sizes in bytes."""
+
+    uri: str
+    headers: tuple[tuple[str, str], ...] = ()
+    subprotocols: tuple[str, ...] = ()
+    origin: str | None = None
+    ca: str | None = None
+    insecure: bool = False
+    compress: bool = True
+    max_size: int | None = None
+    timeout: float | None = None
+    count: int | None = None
+    linger: float | None = None
+    json: bool = False
+    binary: bool = False
+    history: bool = True
+
+    def tls(self) -> ssl.SSLContext | None:
+        """The TLS settings, ``None`` for ``ws://``."""
+        if not self.uri.lower().startswith("wss://"):
+            if self.ca is not None or self.insecure:
+                raise Failure(
+                    "a certificate is only checked with wss://",
+                    "write wss://, or leave out --ca and --insecure-no-certificate-check",
+                    status=Status.USAGE,
+                )
+            return None
+        try:
+            context = ssl.create_default_context(cafile=self.ca)
+        except (ssl.SSLError, OSError) as error:
+            raise Failure(
+                f"{self.ca} holds no certificate: {getattr(error, 'reason', None) or error}",
+                "it must be a file of PEM certificates",
+                status=Status.USAGE,
+            ) from None
+        if self.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+
+def parse_header(text: str) -> tuple[str, str]:
+    """``NAME: VALUE`` as a pair; raises ``click.BadParameter`` that says what is wrong."""
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise click.BadParameter(f"'{text}' has no colon; write 'NAME: VALUE'")
+    if not _TOKEN.fullmatch(name):
+        raise click.BadParameter(f"'{name}' cannot be the name of a header")
+    value = value.strip(" \t")
+    if any(char != "\t" and (ord(char) < 0x20 or ord(char) == 0x7F) for char in value):
+        raise click.BadParameter(f"the value of {name} has a control character in it")
+    return name, value
+
+
+async def open_connection(plan: Plan) -> ClientConnection:
+    """The open connection; raises ``Failure`` with the exit status that fits."""
+    context = plan.tls()
+    options: dict[str, Any] = {} if context is None else {"ssl": context}
+    try:
+        return await dial(
+            plan.uri,
+            origin=plan.origin,
+            subprotocols=plan.subprotocols or None,
+            additional_headers=plan.headers,
+            compression="deflate" if plan.compress else None,
+            max_size=plan.max_size,
+            open_timeout=OPEN_TIMEOUT if plan.timeout is None else plan.timeout,
+            **options,
+        )
+    except Exception as error:  # noqa: BLE001 what is not known there is raised again
+        raise connect_failure(error, plan.uri) from None
+
+
+def _headers(
+    _ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    return tuple(parse_header(value) for value in values)
+
+
+@click.command(epilog="Example:  echo hello | duplexer connect -n 1 ws://localhost:8765/echo")
+@click.argument("uri")
+@click.option(
+    "-H",
+    "--header",
+    "headers",
+    multiple=True,
+    metavar="'NAME: VALUE'",
+    callback=_headers,
+    help="Header of the handshake; may be repeated.",
+)
+@click.option(
+    "--subprotocol",
+    "subprotocols",
+    multiple=True,
+    metavar="NAME",
+    help="Subprotocol to offer; may be repeated, best first.",
+)
+@click.option("--origin", metavar="URL", help="Origin header, for servers that check it.")
+@click.option(
+    "--ca",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Trust the certificate authorities in this PEM file, and no others.",
+)
+@click.option(
+    "--insecure-no-certificate-check",
+    "insecure",
+    is_flag=True,
+    help="Accept any certificate: anybody in between can read and change everything.",
+)
+@click.option("--compress/--no-compress", default=True, show_default=True, help="Offer deflate.")
+@click.option(
+    "--max-size",
+    type=click.IntRange(min=0),
+    default=16 << 20,
+    show_default=True,
+    metavar="BYTES",
+    help="Largest message to take. 0: no bound.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Give up after this time, counted from the start to the end; on a terminal it bounds "
+    "opening only.  [default: 10 to open, then no bound]",
+)
+@click.option(
+    "-n",
+    "count",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Leave after N messages were received.",
+)
+@click.option(
+    "--linger",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="In a pipe, at the end of the input: leave once nothing has been received for this long; "
+    "'inf' waits for the server to close.  [default: 1; with -n: inf]",
+)
+@click.option("--json", is_flag=True, help="In a pipe: print one JSON object for each message.")
+@click.option("--binary", is_flag=True, help="In a pipe: lines are hex, and sent as binary.")
+@click.option(
+    "--history/--no-history",
+    default=True,
+    show_default=True,
+    help="On a terminal: remember what was typed for the next time.",
+)
+def connect(uri: str, max_size: int, **options: object) -> None:
+    r"""Talk to the WebSocket server at URI, ws://... or wss://...
+
+    ON A TERMINAL it is interactive: what you type is sent, what comes is printed above the line
+    you edit, /help lists the commands, Ctrl-D closes.
+
+    IN A PIPE (input or output is no terminal) each line of the input is sent as a text message,
+    and each message received is printed as a line: text as it is, binary in hex. At the end of the
+    input the connection stays open for replies: until the server closes, -n messages have come,
+    or nothing has come for --linger seconds. Then it is closed with 1000.
+
+    With --json each message, sent or received, is an object with "direction", "time", "type"
+    (text or binary), "size" (bytes) and "data" (hex where binary); the last object has the type
+    "close", with "code", "reason" and "explanation".
+
+    \b
+    Exit status:
+      0    closed as it should be (1000 or 1001), or we left as asked
+      1    closed with an error code, or the connection was lost
+      2    wrong usage: an option, the address, a line of the input
+      3    could not connect: name, network, TLS
+      4    refused by the server with an HTTP status
+      5    --timeout struck
+      6    what answered does not speak WebSocket
+      130  interrupted by SIGINT; 143 by SIGTERM
+    """
+    plan = Plan(uri=uri, max_size=max_size or None, **options)  # type: ignore[arg-type]
+    if plan.insecure:
+        click.echo("warning: the server's certificate is not checked", err=True)
+    try:
+        status = asyncio.run(_run(plan))
+    except KeyboardInterrupt:
+        status = Status.INTERRUPTED
+    raise SystemExit(status)
+
+
+async def _run(plan: Plan) -> int:
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        from duplexer.cli.interactive import interact
+
+        return await interact(plan)
+    from duplexer.cli.pipe import pipe
+
+    return await pipe(plan)

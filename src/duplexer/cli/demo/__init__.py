@@ -1,0 +1,1 @@
+"""The demo that ``duplexer serve`` runs when it is given no handler."""

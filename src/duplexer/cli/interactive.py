@@ -1,0 +1,316 @@
+"""``duplexer connect`` on a terminal: a line to edit, and what comes is printed above it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import datetime as dt
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prompt_toolkit import PromptSession, print_formatted_text
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.completion import Completer, Completion
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.history import FileHistory, InMemoryHistory
+from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.patch_stdout import patch_stdout
+from prompt_toolkit.shortcuts import CompleteStyle
+from prompt_toolkit.styles import Style
+
+from duplexer.cli.connect import open_connection
+from duplexer.cli.front import ConnectionClosed, ConnectionClosedOK, explain
+from duplexer.cli.outcome import Status
+from duplexer.cli.render import duration, escape, hexdump, indent, parse_hex, preview, size
+from duplexer.errors import close_code_is_sendable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from prompt_toolkit.completion import CompleteEvent
+    from prompt_toolkit.document import Document
+    from prompt_toolkit.history import History
+    from prompt_toolkit.key_binding import KeyPressEvent
+
+    from duplexer.cli.connect import Plan
+    from duplexer.cli.front import ClientConnection
+
+__all__ = ["Conversation", "interact"]
+
+TEXT_SHOWN = 10_000  #: characters of a message
+PING_TIMEOUT = 10.0  #: seconds until a missing pong is told
+REASON_BYTES = 123  #: RFC 6455 5.5: a control frame has 125 bytes, two are the code
+
+STYLE = Style.from_dict(
+    {
+        "time": "ansibrightblack",
+        "in": "ansigreen bold",
+        "note": "ansibrightblack",
+        "good": "ansigreen",
+        "bad": "ansired",
+        "prompt": "ansicyan bold",
+        "bottom-toolbar": "noreverse ansibrightblack",
+        "auto-suggestion": "ansibrightblack",
+    }
+)
+
+HELP = """\
+what you type is sent as a text message; //text sends /text
+/binary HEX          send bytes, as in /binary 48 65 6c 6c 6f
+/ping                measure the time to the server and back
+/close [CODE [REASON]]   close, with 1000 unless you say otherwise
+/info                address, subprotocol, extensions, counts
+/help                this
+Ctrl-D               close and leave; up and down recall what you typed"""
+
+
+@dataclasses.dataclass(slots=True)
+class Counts:
+    """What went over the connection so far."""
+
+    sent: int = 0
+    received: int = 0
+    since: float = dataclasses.field(default_factory=time.monotonic)
+
+
+class CommandCompleter(Completer):
+    """Completes the name of a command with the tab key."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = sorted(names)
+
+    def get_completions(
+        self, document: Document, _complete_event: CompleteEvent
+    ) -> Iterable[Completion]:
+        """Names that begin with what is typed, when that begins with a slash."""
+        typed = document.text_before_cursor
+        if typed.startswith("/"):
+            for name in self._names:
+                if name.startswith(typed):
+                    yield Completion(name, start_position=-len(typed))
+
+
+def say(text: str, style: str = "", mark: str = "", mark_style: str = "") -> None:
+    """Print one entry above the line that is being edited: time, mark, text (already escaped)."""
+    clock = dt.datetime.now().astimezone().strftime("%H:%M:%S.%f")[:-3]
+    parts = [("class:time", f"{clock} "), (mark_style, f"{mark or '·'} "), (style, text)]
+    print_formatted_text(FormattedText(parts), style=STYLE)
+
+
+def message_lines(message: str | bytes) -> str:
+    """How a received message is shown; safe to print."""
+    margin = " " * 13 + "  "
+    if isinstance(message, str):
+        return indent(preview(message, TEXT_SHOWN), margin) or "(empty text)"
+    rows = [f"binary, {size(len(message))}", *hexdump(message)]
+    return f"\n{margin}".join(rows)
+
+
+def parse_close(argument: str) -> tuple[int, str]:
+    """``CODE REASON`` of ``/close``; raises ``ValueError`` that says what is wrong."""
+    code_text, _, reason = argument.strip().partition(" ")
+    code_text = code_text or "1000"
+    if not code_text.isascii() or not code_text.isdigit():
+        raise ValueError(f"'{escape(code_text)}' is not a number: /close CODE REASON")
+    code = int(code_text)
+    if not close_code_is_sendable(code):
+        raise ValueError(
+            f"{code} cannot be sent: 1000 to 1003, 1007 to 1014 and 3000 to 4999 can (RFC 6455 7.4)"
+        )
+    reason = reason.strip()
+    if len(reason.encode()) > REASON_BYTES:
+        raise ValueError(f"the reason takes {len(reason.encode())} bytes, {REASON_BYTES} at most")
+    return code, reason
+
+
+def history_of(plan: Plan) -> History:
+    """The history: a file of the user's own, readable by nobody else, or memory only."""
+    if not plan.history:
+        return InMemoryHistory()
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    path = Path(base) / "duplexer" / "history"
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+    except OSError:
+        return InMemoryHistory()
+    return FileHistory(path)
+
+
+class Conversation:
+    """One interactive run."""
+
+    def __init__(self, plan: Plan, ws: ClientConnection) -> None:
+        self._plan = plan
+        self._ws = ws
+        self._counts = Counts()
+        self._closed_by_user = False
+        self._pings: set[asyncio.Task[None]] = set()
+        self._commands: dict[str, Callable[[str], Awaitable[None]]] = {
+            "/binary": self._binary,
+            "/close": self._close,
+            "/help": self._help,
+            "/info": self._info,
+            "/ping": self._ping,
+        }
+
+    async def run(self) -> int:
+        """Talk until one side closes; the exit status."""
+        say(f"connected to {escape(self._plan.uri)}; /help for help", "class:good")
+        self._start_ping()
+        receiving = asyncio.ensure_future(self._receive())
+        typing = asyncio.ensure_future(self._type())
+        await asyncio.wait({receiving, typing}, return_when=asyncio.FIRST_COMPLETED)
+        if not receiving.done():
+            typing.result()
+            self._closed_by_user = True
+            await self._ws.close()
+        typing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await typing
+        for task in self._pings:
+            task.cancel()
+        return self._tell_end(await receiving)
+
+    # -- the server's side -----------------------------------------------------------------------
+
+    async def _receive(self) -> ConnectionClosed:
+        try:
+            while True:
+                message = await self._ws.recv()
+                self._counts.received += 1
+                say(message_lines(message), mark="<", mark_style="class:in")
+        except ConnectionClosed as closed:
+            return closed
+
+    def _tell_end(self, closed: ConnectionClosed) -> int:
+        proper = isinstance(closed, ConnectionClosedOK) or self._closed_by_user
+        style = "class:good" if proper else "class:bad"
+        say(indent(explain(self._ws), " " * 15), style)
+        return Status.OK if proper else Status.CLOSED
+
+    # -- the user's side -------------------------------------------------------------------------
+
+    def _session(self) -> PromptSession[str]:
+        keys = KeyBindings()
+
+        @keys.add("c-c")
+        def _(event: KeyPressEvent) -> None:
+            """Clear the line; on an empty one leave, as Ctrl-D does."""
+            if event.current_buffer.text:
+                event.current_buffer.reset()
+            else:
+                event.app.exit(exception=EOFError)
+
+        return PromptSession(
+            FormattedText([("class:prompt", "> ")]),
+            history=history_of(self._plan),
+            auto_suggest=AutoSuggestFromHistory(),
+            completer=CommandCompleter(self._commands),
+            complete_style=CompleteStyle.READLINE_LIKE,
+            complete_while_typing=False,
+            bottom_toolbar=self._toolbar,
+            refresh_interval=1.0,
+            key_bindings=keys,
+            style=STYLE,
+        )
+
+    def _toolbar(self) -> FormattedText:
+        latency = self._ws.latency
+        parts = [
+            escape(self._plan.uri),
+            f"latency {duration(latency) if latency else '…'}",
+            f"sent {self._counts.sent}, received {self._counts.received}",
+            f"open {duration(time.monotonic() - self._counts.since)}",
+        ]
+        return FormattedText([("class:bottom-toolbar", " · ".join(parts))])
+
+    async def _type(self) -> None:
+        """Take lines until the user leaves."""
+        session = self._session()
+        with contextlib.suppress(EOFError, ConnectionClosed):
+            while not self._closed_by_user:
+                await self._do(await session.prompt_async())
+
+    async def _do(self, line: str) -> None:
+        if not line:
+            return
+        if line.startswith("/") and not line.startswith("//"):
+            name, _, argument = line.partition(" ")
+            command = self._commands.get(name)
+            if command is None:
+                say(
+                    f"there is no command {escape(name)}; /help lists them, "
+                    f"and /{escape(name)} sends it as a message",
+                    "class:bad",
+                )
+            else:
+                await command(argument)
+            return
+        await self._send(line.removeprefix("/") if line.startswith("//") else line)
+
+    async def _send(self, message: str | bytes) -> None:
+        await self._ws.send(message)
+        self._counts.sent += 1
+
+    # -- commands --------------------------------------------------------------------------------
+
+    async def _binary(self, argument: str) -> None:
+        try:
+            data = parse_hex(argument)
+        except ValueError as error:
+            say(f"{error}; nothing is sent", "class:bad")
+            return
+        await self._send(data)
+        say(f"binary, {size(len(data))} sent", "class:note", mark=">")
+
+    async def _close(self, argument: str) -> None:
+        try:
+            code, reason = parse_close(argument)
+        except ValueError as error:
+            say(str(error), "class:bad")
+            return
+        self._closed_by_user = True
+        await self._ws.close(code, reason)
+
+    async def _help(self, _argument: str) -> None:
+        say(indent(HELP, " " * 15))
+
+    async def _info(self, _argument: str) -> None:
+        names = ", ".join(extension.name for extension in self._ws.protocol.extensions) or "none"
+        lines = (
+            f"address       {self._plan.uri}",
+            f"peer          {self._ws.remote_address}",
+            f"subprotocol   {self._ws.subprotocol or 'none'}",
+            f"extensions    {names}",
+            f"messages      {self._counts.sent} sent, {self._counts.received} received",
+        )
+        say(indent("\n".join(lines), " " * 15))
+
+    async def _ping(self, _argument: str) -> None:
+        self._start_ping()
+
+    def _start_ping(self) -> None:
+        task = asyncio.ensure_future(self._measure())
+        self._pings.add(task)
+        task.add_done_callback(self._pings.discard)
+
+    async def _measure(self) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            try:
+                async with asyncio.timeout(PING_TIMEOUT):
+                    latency = await (await self._ws.ping())
+            except TimeoutError:
+                say(f"no pong after {PING_TIMEOUT:g} s", "class:bad")
+            else:
+                say(f"pong after {duration(latency)}", "class:note")
+
+
+async def interact(plan: Plan) -> int:
+    """Run ``duplexer connect`` on a terminal; the exit status."""
+    ws = await open_connection(plan)
+    with patch_stdout():
+        return await Conversation(plan, ws).run()
