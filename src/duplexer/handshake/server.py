@@ -1,0 +1,373 @@
+"""The server's side of the opening handshake (RFC 6455 4.2), and of that of the HyBi drafts.
+
+``accept`` looks at a request and either gives an :class:`Agreement` with the 101 to send, or
+raises :exc:`HttpError` with the answer that the request deserves. What is usual is recognised by
+comparing whole values; only what is unusual is parsed.
+"""
+
+from __future__ import annotations
+
+import binascii
+import dataclasses
+import hashlib
+import re
+from typing import TYPE_CHECKING, Final
+
+from duplexer.errors import (
+    HttpError,
+    InvalidHeader,
+    InvalidHeaderValue,
+    InvalidOrigin,
+    InvalidUpgrade,
+    NegotiationError,
+)
+from duplexer.handshake.negotiate import (
+    Agreement,
+    accept_extensions,
+    read_subprotocols,
+    select_subprotocol,
+)
+from duplexer.http.headers import (
+    Headers,
+    is_valid_value,
+    parse_connection,
+    parse_upgrade,
+    shown,
+    validate_subprotocols,
+)
+from duplexer.http.messages import SERVER, Response, is_upgrade, make_response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from duplexer.core.dialect import Dialect
+    from duplexer.core.extension import Extension, ServerExtensionFactory
+    from duplexer.errors import (
+        InvalidHandshake,
+    )
+    from duplexer.http.messages import Request
+
+__all__ = [
+    "SAME_HOST",
+    "Origins",
+    "ServerOptions",
+    "accept",
+    "accept_key",
+    "check_origin",
+    "is_upgrade",
+    "negotiate",
+    "refuse",
+]
+
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_BASE64_BYTES = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz+/"
+
+#: The default for ``origins``: pages of the site that the request was sent to, and clients that
+#: are no browsers and send no ``Origin``.
+SAME_HOST: Final = "same-host"
+
+if TYPE_CHECKING:
+    #: ``None`` lets every page of the web connect with its visitor's cookies.
+    Origins = str | Sequence[str | re.Pattern[str] | None] | None
+else:
+    Origins = object
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions:
+    """What a server agrees to. Raises :exc:`TypeError` or :exc:`ValueError` for what is invalid."""
+
+    #: in order of preference; having none in common with the client is then an error
+    subprotocols: Sequence[str] | None = None
+    #: chooses among the client's offers instead; ``None`` goes on without
+    select_subprotocol: Callable[[Sequence[str]], str | None] | None = None
+    #: whose pages may connect: ``SAME_HOST``; a list of origins, patterns and ``None`` for requests
+    #: without an Origin; or ``None`` for anybody's
+    origins: Origins = SAME_HOST
+    extensions: Sequence[ServerExtensionFactory] = ()
+    #: the value of ``Server`` in our answers, ``None`` for sending none
+    server_header: str | None = SERVER
+
+    def __post_init__(self) -> None:
+        if self.subprotocols is not None:
+            validate_subprotocols(self.subprotocols)
+        origins = self.origins
+        if isinstance(origins, str):
+            if origins != SAME_HOST:
+                raise TypeError(f"origins must be a list, not a str: {origins!r}")
+        elif origins is not None:
+            for origin in origins:
+                if origin is not None and not isinstance(origin, (str, re.Pattern)):
+                    raise TypeError(f"an origin must be a str, a pattern or None: {origin!r}")
+        if self.server_header is not None and not is_valid_value(self.server_header):
+            raise ValueError(f"invalid server_header: {self.server_header!r}")
+
+
+def accept_key(key: str) -> str:
+    """The value of ``Sec-WebSocket-Accept`` that answers ``key`` (RFC 6455 4.2.2)."""
+    digest = hashlib.sha1(key.encode("latin-1") + GUID, usedforsecurity=False).digest()
+    return binascii.b2a_base64(digest, newline=False).decode("ascii")
+
+
+def refuse(error: HttpError, server_header: str | None = SERVER) -> Response:
+    """The answer to a request that is refused; the connection has to be closed after it.
+
+    Bytes that follow a refused upgrade are of unknown meaning (RFC 9931), and caches must not keep
+    what was said about one request (RFC 6455 10.3).
+    """
+    # Who sends Upgrade has to nominate it in Connection (RFC 9110 7.8).
+    upgrade = any(name.lower() == "upgrade" for name, _ in error.headers)
+    connection = "close, Upgrade" if upgrade else "close"
+    headers = Headers({"Connection": connection, "Cache-Control": "no-store"})
+    if server_header is not None:
+        headers["Server"] = server_header
+    headers.update(error.headers)
+    return make_response(error.status, f"{error.text}\n".encode(), headers=headers)
+
+
+# -- the checks of RFC 6455 4.2.1 ----------------------------------------------------------------
+
+
+def accept(
+    request: Request,
+    options: ServerOptions,
+    *,
+    secure: bool,
+    dialects: Sequence[Dialect],
+) -> Agreement:
+    """Check a handshake and agree to it.
+
+    ``secure``: whether it came over TLS. ``dialects``: what the server speaks, preferred first.
+
+    Raises :exc:`HttpError` 400, 403, 405, 426 or 505; ``__cause__`` says more where there is more
+    to say (:exc:`InvalidOrigin`, :exc:`InvalidUpgrade`, :exc:`NegotiationError` ...).
+    """
+    index = request.headers.index()
+    try:
+        if request.method != "GET" or request.version != "HTTP/1.1" or request.body:
+            _check_request(request)
+        upgrade = index.get("upgrade")
+        connection = index.get("connection")
+        if upgrade != "websocket" or connection not in _USUAL_CONNECTIONS:
+            _check_upgrade(upgrade, connection, dialects)
+        if not index.get("host"):
+            raise HttpError(400, "empty Host header")
+        dialect = _check_version(index.get("sec-websocket-version"), dialects)
+        key = _check_key(index.get("sec-websocket-key"), dialect)
+        subprotocol, extensions, answer = negotiate(request, options, secure, dialect)
+    except (InvalidHeader, NegotiationError) as exc:
+        raise _http_error(exc) from exc
+    raw = (
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+        f"{accept_key(key)}{answer}"
+    )
+    if options.server_header is not None:
+        raw += f"\r\nServer: {options.server_header}"
+    # Every part was checked when it was set, or is made of tokens.
+    response = Response(101, "Switching Protocols", Headers.from_lines(raw.encode("latin-1")))
+    return Agreement(response, subprotocol, extensions, dialect)
+
+
+_USUAL_CONNECTIONS = ("Upgrade", "upgrade", "keep-alive, Upgrade", "Keep-Alive, Upgrade")
+
+
+def negotiate(
+    request: Request, options: ServerOptions, secure: bool, dialect: Dialect
+) -> tuple[str | None, tuple[Extension, ...], str]:
+    """Origin, subprotocol and extensions, which do not depend on the carrier (RFC 8441 5).
+
+    Gives the lines for the answer as well, each after a CRLF. Raises :exc:`InvalidHeader`,
+    :exc:`NegotiationError`.
+    """
+    index = request.headers.index()
+    version = dialect.version
+    # Drafts 4 to 10 called it Sec-WebSocket-Origin; clients of that time may send both, and what
+    # they send as Origin then is not always one.
+    origin = None if version == 13 else index.get("sec-websocket-origin")
+    if origin is None:
+        origin = index.get("origin")
+    if (origin is not None or options.origins != SAME_HOST) and options.origins is not None:
+        check_origin(origin, index.get("host"), options.origins, secure=secure)
+    answer = ""
+    extensions: tuple[Extension, ...] = ()
+    header = index.get("sec-websocket-extensions")
+    # Extensions as we know them are those of the RFC; earlier offers may be ignored.
+    if header is not None and version == 13:
+        chosen, extensions = accept_extensions(header, options.extensions)
+        if chosen:
+            answer = f"\r\nSec-WebSocket-Extensions: {chosen}"
+    subprotocol: str | None = None
+    header = index.get("sec-websocket-protocol")
+    if header is not None or options.subprotocols or options.select_subprotocol is not None:
+        offers = read_subprotocols(header) if header is not None else []
+        subprotocol = select_subprotocol(offers, options.subprotocols, options.select_subprotocol)
+        if subprotocol is not None:
+            answer += f"\r\nSec-WebSocket-Protocol: {subprotocol}"
+    return subprotocol, extensions, answer
+
+
+def _http_error(exc: InvalidHandshake) -> HttpError:
+    if isinstance(exc, InvalidOrigin):
+        return HttpError(403, f"Cannot open a WebSocket connection: {exc}; see origins=.")
+    return HttpError(400, f"Cannot open a WebSocket connection: {exc}.")
+
+
+def _check_request(request: Request) -> None:
+    if request.method != "GET":
+        raise HttpError(
+            405,
+            f"Cannot open a WebSocket connection with {shown(request.method, 20)}, only with GET.",
+            [("Allow", "GET")],
+        )
+    if request.version != "HTTP/1.1":
+        raise HttpError(
+            400,
+            f"Cannot open a WebSocket connection over {request.version}: it takes HTTP/1.1. "
+            "Behind nginx, set proxy_http_version 1.1.",
+        )
+    raise HttpError(400, "Cannot open a WebSocket connection: the request has a body.")
+
+
+def _values(value: str | list[str] | None) -> list[str]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else value
+
+
+def _check_upgrade(
+    upgrade: str | list[str] | None,
+    connection: str | list[str] | None,
+    dialects: Sequence[Dialect],
+) -> None:
+    """Connection has the token "upgrade" and Upgrade "websocket", in any case (RFC 6455 4.2.1)."""
+    options = [option for value in _values(connection) for option in parse_connection(value)]
+    protocols = [protocol for value in _values(upgrade) for protocol in parse_upgrade(value)]
+    error: InvalidUpgrade | None = None
+    if "websocket" not in [protocol.lower() for protocol in protocols]:
+        error = InvalidUpgrade("Upgrade", shown(", ".join(protocols)) if protocols else None)
+    elif "upgrade" not in [option.lower() for option in options]:
+        error = InvalidUpgrade("Connection", shown(", ".join(options)) if options else None)
+    if error is not None:
+        raise HttpError(
+            426,
+            f"Cannot open a WebSocket connection: {error}. A proxy on the way may have removed it: "
+            'nginx needs "proxy_set_header Upgrade $http_upgrade" and '
+            '"proxy_set_header Connection upgrade".',
+            _upgrade_headers(dialects),
+        ) from error
+
+
+def _upgrade_headers(dialects: Sequence[Dialect]) -> list[tuple[str, str]]:
+    """What a 426 has to say (RFC 9110 15.5.22, RFC 6455 4.4)."""
+    versions = ", ".join(
+        str(dialect.version) for dialect in dialects if dialect.version is not None
+    )
+    headers = [("Upgrade", "websocket")]
+    return [*headers, ("Sec-WebSocket-Version", versions)] if versions else headers
+
+
+def _check_version(value: str | list[str] | None, dialects: Sequence[Dialect]) -> Dialect:
+    if value == "13":
+        version = 13
+    else:
+        name = "Sec-WebSocket-Version"
+        if value is None:
+            raise InvalidHeader(name)
+        if isinstance(value, list):
+            raise InvalidHeaderValue(name, f"several headers: {shown(', '.join(value))}")
+        # 0 to 255 without leading zeros (RFC 6455 4.1, 4.3).
+        if not (value.isascii() and value.isdigit()) or len(value) > 3 or str(int(value)) != value:
+            raise InvalidHeaderValue(name, shown(value))
+        version = int(value)
+    for dialect in dialects:
+        if dialect.version == version:
+            return dialect
+    raise HttpError(
+        426,
+        f"Cannot open a WebSocket connection: version {version} is not spoken here.",
+        _upgrade_headers(dialects),
+    )
+
+
+def _check_key(key: str | list[str] | None, dialect: Dialect) -> str:
+    """The key is the base64 form of 16 bytes (RFC 6455 4.2.1)."""
+    name = "Sec-WebSocket-Key"
+    if key is None:
+        raise InvalidHeader(name)
+    if isinstance(key, list):
+        raise InvalidHeaderValue(name, f"several headers: {shown(', '.join(key))}")
+    if not key or (dialect.version == 13 and not _is_key(key)):
+        raise InvalidHeaderValue(name, shown(key) + " (not the base64 form of 16 bytes)")
+    return key
+
+
+def _is_key(key: str) -> bool:
+    # The last of the 22 digits has four bits to spare, which clients do not always leave at zero;
+    # nor does the example of RFC 6455 1.2.
+    return (
+        len(key) == 24
+        and key.endswith("==")
+        and key.isascii()
+        and not key[:22].encode("ascii").translate(None, _BASE64_BYTES)
+    )
+
+
+# -- Origin (RFC 6455 4.2.2, 10.2) ---------------------------------------------------------------
+
+
+def check_origin(
+    origin: str | list[str] | None,
+    host: str | list[str] | None,
+    origins: Origins,
+    *,
+    secure: bool,
+) -> None:
+    """Raise :exc:`InvalidOrigin` unless a page of ``origin`` may connect.
+
+    ``host`` is the value of ``Host``, or of ``:authority`` in HTTP/2 and 3.
+    """
+    if origins is None:
+        return
+    if isinstance(origin, list):
+        raise InvalidOrigin(f"several headers: {shown(', '.join(origin))}")
+    if isinstance(origins, str):
+        if origin is None or (isinstance(host, str) and _is_same_host(origin, host, secure)):
+            return
+        raise InvalidOrigin(f"{shown(origin)} (this is {shown(str(host))})")
+    for allowed in origins:
+        if allowed is None or isinstance(allowed, str):
+            if origin == allowed:
+                return
+        elif origin is not None and allowed.fullmatch(origin):
+            return
+    raise InvalidOrigin(None if origin is None else shown(origin))
+
+
+def _is_same_host(origin: str, host: str, secure: bool) -> bool:
+    """Whether a page of ``origin`` and a request to ``host`` are of the same site.
+
+    A page that came in the clear is never of a site that is asked over TLS: someone on the way may
+    have written it. The other way round there is a proxy in front that ends TLS, as there is in
+    front of most servers: the page's ``https`` then says which port ``Host`` leaves out.
+    """
+    scheme, slashes, authority = origin.partition("://")
+    if scheme == "https":
+        default = "443"
+    elif scheme == "http" and not secure:
+        default = "80"
+    else:
+        return False
+    if authority == host:
+        # Also means that ``authority`` is well formed, because ``Host`` was checked.
+        return bool(slashes)
+    name, port = _name_and_port(authority.lower())
+    host_name, host_port = _name_and_port(host.lower())
+    return name == host_name != "" and (port or default) == (host_port or default)
+
+
+def _name_and_port(authority: str) -> tuple[str, str]:
+    """``name`` and ``port`` of ``name:port``; an IPv6 address has its brackets."""
+    name, colon, port = authority.rpartition(":")
+    if not colon or "]" in port:
+        return authority, ""
+    return name, port
