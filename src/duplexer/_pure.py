@@ -2,8 +2,8 @@
 
 Where both lie side by side, Python prefers the compiled one. ``DUPLEXER_PURE=1`` turns that round
 for the whole package, so that one checkout runs and tests both. It has to be known before the
-first module is imported, hence the one line at the top of ``duplexer/__init__.py``:
-``choose_build()``.
+first module is imported, hence the line at the top of ``duplexer/__init__.py`` that calls
+:func:`choose_build`.
 """
 
 from __future__ import annotations
@@ -14,55 +14,23 @@ from importlib.machinery import (
     SOURCE_SUFFIXES,
     ExtensionFileLoader,
     FileFinder,
-    ModuleSpec,
-    PathFinder,
     SourceFileLoader,
 )
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import ModuleType
 
 __all__ = ["build", "choose_build", "is_compiled", "pure_wanted"]
 
-PACKAGE = "duplexer"
+ROOT = os.path.dirname(__file__)
 #: The module that gains most from being compiled: it speaks for the build as a whole.
 WITNESS = "duplexer.core.bytesops"
 
 
-class SourceFinder:
-    """Finds our modules as sources, whatever compiled files lie beside them."""
-
-    def __init__(self) -> None:
-        self._finders: dict[str, FileFinder] = {}
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """The spec of one of our modules, ``None`` for those of others."""
-        if path is None or not fullname.startswith(PACKAGE + "."):
-            return None
-        for entry in path:
-            finder = self._finders.get(entry)
-            if finder is None:
-                finder = FileFinder(entry, (SourceFileLoader, SOURCE_SUFFIXES))
-                self._finders[entry] = finder
-            spec = finder.find_spec(fullname)
-            if spec is not None and spec.loader is not None:
-                return spec
-        spec = PathFinder.find_spec(fullname, path, target)
-        if spec is not None and isinstance(spec.loader, ExtensionFileLoader):
-            raise ModuleNotFoundError(
-                f"{fullname} exists only compiled, and DUPLEXER_PURE is set", name=fullname
-            )
-        return spec
-
-    def invalidate_caches(self) -> None:
-        """Look at the directories again (``importlib.invalidate_caches``)."""
-        for finder in self._finders.values():
-            finder.invalidate_caches()
+def find_sources(directory: str) -> FileFinder:
+    """A path hook: in the directories of this package, Python sources alone are modules."""
+    inside = directory == ROOT or directory.startswith(ROOT + os.sep)
+    if not inside or not os.path.isdir(directory):
+        raise ImportError(f"{directory} is not ours")
+    return FileFinder(directory, (SourceFileLoader, SOURCE_SUFFIXES))
 
 
 def pure_wanted() -> bool:
@@ -72,8 +40,9 @@ def pure_wanted() -> bool:
 
 def choose_build() -> None:
     """Have our modules interpreted from here on, if ``DUPLEXER_PURE`` asks for that."""
-    if pure_wanted() and not any(isinstance(finder, SourceFinder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, SourceFinder())
+    if pure_wanted() and find_sources not in sys.path_hooks:
+        sys.path_hooks.insert(0, find_sources)
+        sys.path_importer_cache.pop(ROOT, None)  # made for the import of this very module
 
 
 def is_compiled(module: str = WITNESS) -> bool:
