@@ -79,7 +79,7 @@ docs: $(VENV)/.with-docs $(VENV)/.built
 build: $(VENV)/.built
 
 clean:
-	rm -rf $(VENV) build dist docs/_build .*_cache .hypothesis src/*.egg-info
+	rm -rf $(VENV) build dist docs/_build docs/_generated .*_cache .hypothesis src/*.egg-info
 	find src tests tools -name __pycache__ -prune -exec rm -rf {} +
 	find src -name '*.so' -delete
 

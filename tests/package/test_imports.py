@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -15,6 +16,18 @@ PACKAGE = Path(duplexer.__file__).parent
 #: Packages of extras and parts of the standard library that cost more than they give to a
 #: program that has only written `import duplexer`.
 HEAVY = {"asyncio", "ssl", "aiofastnet", "click", "rich", "trio", "uvloop", "h2", "logging"}
+
+
+#: Each dependency → where it may be imported. Everything but aiofastnet is an extra.
+DEPENDENCIES = {
+    "aiofastnet": ["asyncio/"],
+    "uvloop": ["asyncio/", "cli/"],
+    "zlib_ng": ["extensions/deflate"],
+    "isal": ["extensions/deflate"],
+    "click": ["cli/"],
+    "rich": ["cli/"],
+    "prompt_toolkit": ["cli/"],
+}
 
 
 def modules() -> list[str]:
@@ -41,6 +54,25 @@ def test_import_is_light() -> None:
     assert not HEAVY & {name.partition(".")[0] for name in loaded}
     ours = {name for name in loaded if name.startswith("duplexer.")}
     assert ours <= {"duplexer._pure", "duplexer._version"}
+
+
+def imported(path: Path) -> set[str]:
+    """Names of the packages that a file imports, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            names.add(node.module.partition(".")[0])
+    return names - sys.stdlib_module_names - {"duplexer"}
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.stem)
+def test_dependencies_are_imported_where_they_belong(path: Path) -> None:
+    place = path.relative_to(PACKAGE).as_posix()
+    for name in imported(path):
+        assert name in DEPENDENCIES, f"{place} imports {name}: is that an extra?"
+        assert any(map(place.startswith, DEPENDENCIES[name])), f"{place} imports {name}"
 
 
 #: Imports each module named on the command line in a child of its own; prints what failed.
