@@ -1,0 +1,1 @@
+"""Benchmarks: ``python -m benchmarks`` compares duplexer with its peers (see README.md)."""

@@ -1,0 +1,1 @@
+"""Clients: ``python -m benchmarks.echo.clients.NAME PORT``."""

@@ -1,0 +1,73 @@
+"""What every client of the comparison shares.
+
+A client is run as ``python -m benchmarks.echo.clients.NAME --size N PORT``. It opens one
+connection, sends a message, waits for its echo, and again, for as long as its stopwatch says; then
+prints one JSON object. Everything else is the library's default.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Iterator
+
+from benchmarks.echo import loops
+
+
+class Stopwatch:
+    """Times the turns of a ``for`` loop: ``for _ in stopwatch:`` sees each turn begin and end."""
+
+    def __init__(self, warm_up: float, seconds: float) -> None:
+        self._warm_up = warm_up
+        self._seconds = seconds
+        self.taken: list[float] = []
+        self.cpu = 0.0
+
+    def __iter__(self) -> Iterator[None]:
+        clock = time.perf_counter
+        until = clock() + self._warm_up
+        while clock() < until:
+            yield
+        cpu = time.process_time()
+        began = clock()
+        until = began + self._seconds
+        while began < until:
+            yield
+            ended = clock()
+            self.taken.append(ended - began)
+            began = ended
+        self.cpu = time.process_time() - cpu
+
+
+Dial = Callable[[str, bytes, Stopwatch], Awaitable[object]]
+
+
+def run(dial: Dial) -> None:
+    """Run ``dial(uri, message, stopwatch)``; it gives back the last echo."""
+    parser = argparse.ArgumentParser()
+    loops.add_option(parser)
+    parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--warm-up", type=float, default=0.5)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("port", type=int)
+    given = parser.parse_args()
+    message = random.Random(1).randbytes(given.size)
+    stopwatch = Stopwatch(given.warm_up, given.seconds)
+
+    async def main() -> None:
+        echo = await dial(f"ws://127.0.0.1:{given.port}/", message, stopwatch)
+        if echo != message:
+            raise SystemExit("the echo differs from the message")
+
+    loops.run(given.loop, main())
+    taken = stopwatch.taken
+    figures = {
+        "units": len(taken),
+        "round_trip_us": statistics.median(taken) * 1e6,
+        "p99_us": statistics.quantiles(taken, n=100)[98] * 1e6,
+        "client_cpu_us_each": stopwatch.cpu * 1e6 / len(taken),
+    }
+    print(json.dumps(figures))

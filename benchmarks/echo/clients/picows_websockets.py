@@ -1,0 +1,20 @@
+"""picows.websockets: picows behind the interface of websockets."""
+
+from __future__ import annotations
+
+from picows.websockets.asyncio.client import connect
+
+from benchmarks.echo.clients import dialling
+
+
+async def dial(uri: str, message: bytes, stopwatch: dialling.Stopwatch) -> object:
+    echo: object = None
+    async with connect(uri) as connection:
+        for _ in stopwatch:
+            await connection.send(message)
+            echo = await connection.recv()
+    return echo
+
+
+if __name__ == "__main__":
+    dialling.run(dial)

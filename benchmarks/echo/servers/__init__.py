@@ -1,0 +1,1 @@
+"""Echo servers: ``python -m benchmarks.echo.servers.NAME``."""
