@@ -1,6 +1,6 @@
 """``python -m duplexer``: the same as the command ``duplexer``."""
 
-from duplexer.cli.main import main
+from duplexer.cli import run
 
 if __name__ == "__main__":
-    main()
+    run()

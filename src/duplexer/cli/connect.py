@@ -82,12 +82,12 @@ def parse_header(text: str) -> tuple[str, str]:
 async def open_connection(plan: Plan) -> ClientConnection:
     """The open connection; raises ``Failure`` with the exit status that fits."""
     context = plan.tls()
-    options: dict[str, Any] = {} if context is None else {"ssl": context}
+    options: dict[str, Any] = {"origin": plan.origin, "subprotocols": plan.subprotocols or None}
+    if context is not None:
+        options["ssl"] = context
     try:
         return await dial(
             plan.uri,
-            origin=plan.origin,
-            subprotocols=plan.subprotocols or None,
             additional_headers=plan.headers,
             compression="deflate" if plan.compress else None,
             max_size=plan.max_size,

@@ -1,15 +1,14 @@
-"""Where the command starts. A new command is a file beside this one and a line in ``COMMANDS``.
-
-Nothing of the extra ``duplexer[cli]`` is imported before it is known to be there.
-"""
+"""The group of all commands. A new one is a file beside this one and a line in ``COMMANDS``."""
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import sys
+import importlib
 
-__all__ = ["COMMANDS", "main"]
+import click
+
+from duplexer._version import VERSION
+
+__all__ = ["COMMANDS", "LazyGroup", "cli"]
 
 #: Command → where it is. Loaded when it is used, so that ``duplexer echo`` starts at once.
 COMMANDS = {
@@ -18,37 +17,35 @@ COMMANDS = {
     "serve": "duplexer.cli.serve:serve",
 }
 
-#: The packages of the extra.
-REQUIRED = ("click", "prompt_toolkit", "rich")
 
-#: Exit status for a mistake of ours (``EX_SOFTWARE`` of sysexits.h).
-INTERNAL = 70
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Names of all commands, sorted."""
+        return sorted(COMMANDS)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command called ``cmd_name``, ``None`` where there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
 
 
-def missing_packages() -> list[str]:
-    """Names of the packages of the extra that are not installed."""
-    return [name for name in REQUIRED if importlib.util.find_spec(name) is None]
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(VERSION, "-V", "--version", prog_name="duplexer")
+def cli() -> None:
+    r"""Speak WebSocket from the command line.
 
-
-def main() -> None:
-    """Run the command line and leave with its exit status; the user never sees a traceback."""
-    missing = missing_packages()
-    if missing:
-        sys.stderr.write(
-            f"error: the command line needs {', '.join(missing)}, not installed here\n"
-            "  cure: pip install 'duplexer[cli]'\n"
-        )
-        raise SystemExit(2)
-    from duplexer.cli.group import group
-
-    try:
-        group(prog_name="duplexer")
-    except Exception as error:
-        if os.environ.get("DUPLEXER_DEBUG"):
-            raise
-        sys.stderr.write(
-            f"error: {type(error).__name__}: {error}\n"
-            "  This is a mistake in duplexer, not in what you did.\n"
-            "  cure: run it again with DUPLEXER_DEBUG=1 to see where, and report that\n"
-        )
-        raise SystemExit(INTERNAL) from None
+    \b
+    duplexer serve                    a demo, with a page to play with
+    duplexer serve app:handler        your own server
+    duplexer connect wss://...        talk to a server, by hand or from a script
+    duplexer echo                     an echo server for tests
+    """

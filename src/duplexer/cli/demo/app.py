@@ -15,13 +15,13 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
+from duplexer._version import VERSION
 from duplexer.cli.front import (
     ConnectionClosed,
     Headers,
     Response,
     broadcast,
 )
-from duplexer.cli.group import version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -115,7 +115,7 @@ class Demo:
 
     def get_health(self, _request: Request) -> Response:
         """That the server is alive, as JSON."""
-        health = {"status": "ok", "version": version(), "connections": self._connections}
+        health = {"status": "ok", "version": VERSION, "connections": self._connections}
         return _response("application/json", json.dumps(health).encode() + b"\n")
 
     def check_path(self, _connection: ServerConnection, request: Request) -> Response | None:
@@ -160,7 +160,7 @@ class Demo:
                 now = time.time()
                 stamp = dt.datetime.fromtimestamp(now, dt.UTC)
                 iso = stamp.isoformat(timespec="milliseconds")
-                await ws.send(json.dumps({"tick": number, "time": iso, "unix": round(now, 3)}))
+                await ws.send(compact({"tick": number, "time": iso, "unix": round(now, 3)}))
                 number += 1
                 await asyncio.sleep(1 - time.time() % 1)
         except ConnectionClosed:
@@ -187,13 +187,13 @@ class Demo:
         name = self._free_name("guest")
         self._people[ws] = name
         people = list(self._people.values())
-        await ws.send(json.dumps({"type": "welcome", "name": name, "people": people}))
+        await ws.send(compact({"type": "welcome", "name": name, "people": people}))
         self._tell({"type": "joined", "name": name}, but=ws)
 
     async def _hear(self, ws: ServerConnection, message: str | bytes) -> None:
         said = parse_said(message)
         if "error" in said:
-            await ws.send(json.dumps({"type": "error", "text": said["error"]}))
+            await ws.send(compact({"type": "error", "text": said["error"]}))
         elif said["type"] == "name":
             before, after = self._people[ws], said["name"]
             if before != after:
@@ -213,7 +213,12 @@ class Demo:
     def _tell(self, event: dict[str, Any], but: ServerConnection | None = None) -> None:
         event["time"] = round(time.time(), 3)
         event["people"] = [name for name in self._people.values() if name]
-        broadcast([ws for ws in self._people if ws is not but], json.dumps(event))
+        broadcast([ws for ws in self._people if ws is not but], compact(event))
+
+
+def compact(event: dict[str, Any]) -> str:
+    """An event as JSON, as short as it can be."""
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
 
 
 def parse_said(message: str | bytes) -> dict[str, str]:
