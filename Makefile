@@ -72,8 +72,8 @@ fuzz: $(VENV)/.with-test $(VENV)/.with-fuzz $(VENV)/.built
 bench: $(VENV)/.with-bench $(VENV)/.built
 	$(BIN)/python -m benchmarks $(ARGS)
 
-docs: $(VENV)/.with-docs $(VENV)/.built
-	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
+docs: $(VENV)/.with-docs
+	DUPLEXER_PURE=1 $(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
 	@echo 'docs/_build/html/index.html'
 
 build: $(VENV)/.built
@@ -91,10 +91,14 @@ $(VENV)/.python:
 	$(PIP) install --upgrade 'pip>=24'
 	touch $@
 
-$(VENV)/.tools: pyproject.toml | $(VENV)/.python
-	$(BIN)/python -c "import tomllib; f = open('pyproject.toml', 'rb'); \
-	    print(*tomllib.load(f)['build-system']['requires'], sep='\n')" > $(VENV)/tools.txt
-	$(PIP) install -r $(VENV)/tools.txt
+# Changes only when what builds the package does, not with every line of pyproject.toml.
+$(VENV)/tools.txt: pyproject.toml | $(VENV)/.python
+	@$(BIN)/python -c "import tomllib; f = open('pyproject.toml', 'rb'); \
+	    print(*tomllib.load(f)['build-system']['requires'], sep='\n')" > $@.new
+	@cmp -s $@.new $@ || cp $@.new $@
+
+$(VENV)/.tools: $(VENV)/tools.txt
+	$(PIP) install -r $<
 	touch $@
 
 # Installing compiles nothing, so that only `.built` does.
