@@ -161,10 +161,10 @@ def _host_and_port(text: str) -> tuple[str, int | None]:
             raise _Bad("malformed IPv6 address")
         return _ipv6(inside), _port(after[1:])
     host, _, port = text.partition(":")
-    if not host:
-        raise _Bad("hostname isn't provided")
     if ":" in port:
         raise _Bad("an IPv6 address needs brackets")
+    if not host:
+        raise _Bad("hostname isn't provided")
     return _hostname(host), _port(port)
 
 
@@ -193,6 +193,8 @@ def _ipv6(text: str) -> str:
 
 
 def _hostname(host: str) -> str:
+    if len(host) > 254:
+        raise _Bad("hostname is too long")
     if not host.isascii():
         if not _DEVIATIONS.isdisjoint(host):
             raise _Bad("this host name is ambiguous; write its ASCII form, which starts with xn--")
