@@ -24,16 +24,20 @@ SYSTEM   := $(if $(wildcard tests/integration/*browser*),chromium)
 
 export DUPLEXER_STRICT = 1
 .DELETE_ON_ERROR:
-.PHONY: run test check check-format check-style check-types check-layers check-tools check-asan format fuzz bench docs build clean
+.PHONY: run test test-compiled test-interpreted check check-format check-style check-types check-layers check-tools check-asan format fuzz bench docs build clean
 
 run: $(VENV)/.with-all $(VENV)/.built
 	$(BIN)/duplexer serve $(ARGS)
 
 # Everything compiled, then once more interpreted what has the mark `both_builds`.
-test: $(VENV)/.with-test $(VENV)/.built
+test: test-compiled test-interpreted
+
+test-compiled test-interpreted: $(VENV)/.with-test $(VENV)/.built
 	tools/system.sh $(SYSTEM)
-	DUPLEXER_BUILD=compiled $(BIN)/pytest $(ARGS)
-	DUPLEXER_BUILD=interpreted DUPLEXER_PURE=1 $(BIN)/pytest -m both_builds $(ARGS)
+	DUPLEXER_PURE=$(PURE) DUPLEXER_BUILD=$(@:test-%=%) $(BIN)/pytest $(ONLY) $(ARGS)
+
+test-interpreted: PURE = 1
+test-interpreted: ONLY = -m both_builds
 
 # `make --keep-going check` says everything there is to say.
 check: check-format check-style check-types check-layers check-tools
@@ -62,7 +66,7 @@ format: $(VENV)/.with-test
 # that PYTHONPATH puts before the checkout. Python's own leaks at exit are not ours to report.
 check-asan: $(VENV)/.with-test $(ASAN)/.built
 	LD_PRELOAD=$$($${CC:-gcc} -print-file-name=libasan.so) PYTHONPATH=$(ASAN)/lib \
-	PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	DUPLEXER_PURE= PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	DUPLEXER_BUILD=$(ASAN)/lib $(BIN)/python -m pytest -m both_builds --timeout=300 $(ARGS)
 
 # TIME seconds for each target in fuzz/; ARGS names some of them.
@@ -108,11 +112,11 @@ $(VENV)/.with-%: pyproject.toml $(VENV)/.tools
 
 $(VENV)/.built: $(COMPILED) $(VENV)/.tools
 	$(if $(filter setup.py %.tools,$?),rm -rf build/cython)
-	$(BIN)/python setup.py -q build_ext --inplace --parallel $(JOBS)
+	DUPLEXER_PURE= $(BIN)/python setup.py -q build_ext --inplace --parallel $(JOBS)
 	touch $@
 
 $(ASAN)/.built: $(COMPILED) $(shell find src -name '*.py') $(VENV)/.tools
 	$(if $(filter setup.py %.tools,$?),rm -rf $(ASAN))
-	DUPLEXER_ASAN=1 $(BIN)/python setup.py -q build --build-base $(ASAN) --build-lib $(ASAN)/lib \
+	DUPLEXER_PURE= DUPLEXER_ASAN=1 $(BIN)/python setup.py -q build --build-base $(ASAN) --build-lib $(ASAN)/lib \
 	    --parallel $(JOBS)
 	touch $@

@@ -1,7 +1,7 @@
 """Each module has a test file of its own: src/duplexer/x/y.py has tests/unit/x/test_y.py.
 
-Modules that only name things (no function, no class) need none. Nor may a test file stand alone
-under tests/unit/ when its module has gone.
+Modules that only name things need none: constants, records, interfaces. Nor may a test file stand
+alone under tests/unit/ when its module has gone.
 """
 
 from __future__ import annotations
@@ -21,10 +21,24 @@ OTHER_TESTS = {"core/test_native.py"}
 UNTESTED = {"__main__.py"}
 
 
+def is_empty(node: ast.stmt) -> bool:
+    """Whether a statement does nothing: a docstring, ``...``, or what an abstract method has."""
+    if isinstance(node, ast.Raise):
+        return node.exc is not None and ast.unparse(node.exc).startswith("NotImplementedError")
+    return isinstance(node, ast.Pass) or (
+        isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    )
+
+
 def does_something(path: Path) -> bool:
-    """Whether a module defines a function or a class."""
-    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    return any(isinstance(node, definitions) for node in ast.walk(ast.parse(path.read_text())))
+    """Whether a module has a function that does something, beside storing its arguments."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return any(
+        isinstance(node, functions)
+        and node.name != "__init__"
+        and not all(map(is_empty, node.body))
+        for node in ast.walk(ast.parse(path.read_text()))
+    )
 
 
 def test_file(module: Path) -> Path:

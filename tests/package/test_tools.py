@@ -63,11 +63,13 @@ def test_modules(tool: Tool, tmp_path: Path) -> None:
     source, unit = tmp_path / "src", tmp_path / "unit"
     for path, text in {
         source / "__init__.py": '"""Nothing."""',
-        source / "errors.py": "class E: pass",
-        source / "_secret.py": "def f(): pass",
+        source / "errors.py": "class E:\n    def __str__(self): return 'E'",
+        source / "records.py": "class E:\n    def __init__(self): self.x = 1",
+        source / "abstract.py": "class E:\n    def f(self):\n        raise NotImplementedError",
+        source / "_secret.py": "def f(): return 1",
         source / "words.py": "A = 1",
-        source / "core/__init__.py": "def f(): pass",
-        source / "core/decoder.py": "def f(): pass",
+        source / "core/__init__.py": "def f(): return 1",
+        source / "core/decoder.py": "def f(): return 1",
         unit / "test_secret.py": "",
         unit / "core/test_core.py": "",
         unit / "core/test_gone.py": "",
