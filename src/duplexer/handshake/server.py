@@ -359,7 +359,7 @@ def _is_same_host(origin: str, host: str, secure: bool) -> bool:
         return False
     if authority == host:
         # Also means that ``authority`` is well formed, because ``Host`` was checked.
-        return bool(slashes)
+        return bool(slashes and host)
     name, port = _name_and_port(authority.lower())
     host_name, host_port = _name_and_port(host.lower())
     return name == host_name != "" and (port or default) == (host_port or default)
