@@ -79,7 +79,7 @@ def extensions() -> list[Extension]:
             name,
             [str(source)],
             include_dirs=[str(NATIVE), str(NATIVE.parent)],
-            depends=["setup.py", *(native if name == KERNELS else [])],
+            depends=["setup.py", str(source), *(native if name == KERNELS else [])],
         )
         for name, source in sources().items()
     ]
