@@ -362,7 +362,9 @@ def _is_same_host(origin: str, host: str, secure: bool) -> bool:
         return bool(slashes and host)
     name, port = _name_and_port(authority.lower())
     host_name, host_port = _name_and_port(host.lower())
-    return name == host_name != "" and (port or default) == (host_port or default)
+    if authority.endswith(":") or not name:
+        return False
+    return name == host_name and (port or default) == (host_port or default)
 
 
 def _name_and_port(authority: str) -> tuple[str, str]:

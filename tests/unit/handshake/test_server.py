@@ -393,6 +393,7 @@ OTHER = [
     ("http://example.com:443", "example.com", False),
     ("https://example.com:80", "example.com", False),
     ("http://example.com:080", "example.com", False),
+    ("http://example.com:", "example.com", False),
     ("http://a:b", "example.com", False),
     ("http://a:b", "a", False),
     ("http://example.com/", "example.com", False),
