@@ -7,10 +7,13 @@
     │   ├── ConnectionClosedOK       ... and both sides said goodbye: 1000 or 1001
     │   └── ConnectionClosedError    ... in any other way
     ├── InvalidURI                   an address that is no WebSocket address
+    ├── InvalidProxy                 an address that is no proxy's, or of an unknown kind
     ├── InvalidHandshake             the connection was never opened
     │   ├── HttpError                (server) the request deserves this HTTP answer
     │   ├── InvalidMessage           what came back was not HTTP
     │   ├── InvalidStatus            the server answered, but not with 101
+    │   ├── ProxyError               the proxy did not let us through
+    │   │   └── InvalidProxyStatus   ... and said why in HTTP
     │   ├── SecurityError            a rule of RFC 6455 that protects the user was broken
     │   ├── InvalidHeader            a header is missing or malformed
     │   │   ├── InvalidHeaderFormat
@@ -57,11 +60,14 @@ __all__ = [
     "InvalidParameterName",
     "InvalidParameterValue",
     "InvalidState",
+    "InvalidProxy",
+    "InvalidProxyStatus",
     "InvalidStatus",
     "InvalidURI",
     "InvalidUpgrade",
     "NegotiationError",
     "ProtocolError",
+    "ProxyError",
     "RULES",
     "Rule",
     "SecurityError",
@@ -351,6 +357,20 @@ class InvalidURI(WebSocketException):
         return f"{self.uri} isn't a valid URI: {self.msg}"
 
 
+class InvalidProxy(WebSocketException):
+    """The address of a proxy is not valid, or of a kind that is not supported."""
+
+    name = "invalid-proxy"
+
+    def __init__(self, proxy: str, msg: str) -> None:
+        self.proxy = proxy
+        self.msg = msg
+        super().__init__(proxy, msg)
+
+    def __str__(self) -> str:
+        return f"{self.proxy} isn't a valid proxy: {self.msg}"
+
+
 class InvalidHandshake(WebSocketException):
     """The opening handshake failed."""
 
@@ -377,6 +397,27 @@ class InvalidMessage(InvalidHandshake):
     """What the peer sent in place of an HTTP message cannot be read as one."""
 
     name = "http-malformed"
+
+
+class ProxyError(InvalidHandshake):
+    """The proxy did not let us through, or what it said cannot be read."""
+
+    name = "proxy"
+
+
+class InvalidProxyStatus(ProxyError):
+    """The proxy refused to connect us; its ``response`` says why."""
+
+    name = "proxy-status"
+
+    def __init__(self, response: Any) -> None:
+        self.response = response
+        super().__init__(response)
+
+    def __str__(self) -> str:
+        status = self.response.status_code
+        hint = " (the proxy wants a user name and a password)" if status == 407 else ""
+        return f"proxy rejected connection: HTTP {status}{hint}"
 
 
 class SecurityError(InvalidHandshake):

@@ -88,13 +88,17 @@ class Assembler:
         self.body: bytesops.Growing | None = None  # what the message is so far
         self.streaming = False  # the reader wants the message in progress in pieces
         self.discarding = False  # ... or does not want the rest of it
+        self.deaf = False  # nobody wants any more messages
 
     def whole(self, message: Any, size: int) -> int:
         """A plain message came in a single frame, and has been checked."""
         if self.opcode:
             raise ProtocolError("continuation-expected")
         self.serial += 1
-        return self.inbox.put(message, size)
+        return self._put(message, size)
+
+    def _put(self, message: Any, size: int) -> int:
+        return 0 if self.deaf else self.inbox.put(message, size)
 
     def check_size(self, size: int) -> int:
         """Refuse a frame by its header, before any of it is stored (RFC 6455 10.4)."""
@@ -183,8 +187,8 @@ class Assembler:
             text = bytesops.unmask_text(data, 0, n, 0)
             if text is None:
                 raise ProtocolError("utf8-invalid")
-            return self.inbox.put(text, n)
-        return self.inbox.put(data, n)
+            return self._put(text, n)
+        return self._put(data, n)
 
     def end_frame(self, fin: bool) -> int:
         """The last byte of a data frame has come."""
@@ -209,9 +213,9 @@ class Assembler:
             self.discarding = False
         elif self.streaming:
             self.streaming = False
-            self.inbox.put(Piece(data, True), n)
+            self._put(Piece(data, True), n)
         else:
-            self.inbox.put(data, n)
+            self._put(data, n)
         return 0
 
     # -- streaming -----------------------------------------------------------------------------
@@ -228,7 +232,7 @@ class Assembler:
             data = body.take_bytes()
         n = len(data)
         if n:
-            self.inbox.put(Piece(data, False), n)
+            self._put(Piece(data, False), n)
         return 0
 
     def _drop_body(self) -> None:

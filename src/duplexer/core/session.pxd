@@ -27,7 +27,8 @@ cdef class Session:
     cdef public double latency
     cdef dict _pings
     cdef bytes _pong
-    cdef object _keepalive, _close_due, _message_due, _idle_due
+    cdef bint _used_contexts
+    cdef object _prepare_key, _keepalive, _close_due, _message_due, _idle_due
     cdef Py_ssize_t _message_serial
     cdef double _tokens, _tokens_at
 
@@ -38,5 +39,7 @@ cdef class Session:
     cpdef int send_message(self, object data, object text, object compress) except -1
     @cython.locals(rsv=int)
     cdef int _put_message(self, int opcode, object data, Py_ssize_t n, object compress) except -1
+    cpdef object prepare_key(self)
     cpdef int send_prepared(self, bytes wire, int rsv) except -1
-    cpdef tick(self, double now)
+    cpdef bint restless(self)
+    cdef int _touch_extensions(self) except -1

@@ -24,13 +24,11 @@ from ..limits import Limits
 from . import opcodes
 from .bytesops import Cork
 from .closing import DISCARDING, TABLE, Happening, Phase, State, state_of, step
-from .decoder import Decoder
 from .dialect import Dialect
-from .encoder import Encoder
 from .events import CloseReceived, Event, PingReceived, PongReceived
 from .extension import Extension
 from .keepalive import Keepalive
-from .messages import Assembler, Inbox
+from .messages import Assembler
 
 __all__ = ["Session"]
 
@@ -73,6 +71,7 @@ class Session:
         self.excerpt = b""  # what was being read when it failed
         self.latency = 0.0
         self._pings: dict[bytes, tuple[Any, float]] | None = None
+        self._prepare_key: Hashable = None
         self._pong: bytes | None = None  # the newest answer that waits for the congestion's end
         self._keepalive: Keepalive | None = None
         if limits.ping_interval is not None:
@@ -81,6 +80,7 @@ class Session:
         self._message_due: float | None = None
         self._message_serial = 0
         self._idle_due: float | None = None
+        self._used_contexts = False
         self._tokens = float(limits.control_burst)
         self._tokens_at = now
 
@@ -218,8 +218,11 @@ class Session:
                 self._touch_extensions()
         return self.encoder.put_frame(self.cork, opcode, True, rsv, data, n)
 
-    def _touch_extensions(self) -> None:
-        self._idle_due = -1.0  # to be set by whoever knows the time
+    def _touch_extensions(self) -> int:
+        self._used_contexts = True
+        if self._idle_due is None:
+            self._idle_due = -1.0  # to be set by whoever knows the time
+        return 0
 
     def send_part(self, data: bytes, text: bool, fin: bool, compress: bool | None = None) -> None:
         """Send a fragment of a message; the first call begins it, ``fin`` ends it (5.4)."""
@@ -247,11 +250,12 @@ class Session:
 
     def prepare_key(self) -> Hashable:
         """Connections with equal keys may be sent the same prepared bytes; ``None``: nobody."""
-        if not self.server:
-            return None  # a client's frames are masked, each with its own key
-        if not self.extensions:
-            return self.dialect.name
-        return (self.dialect.name, *(extension.prepare_key() for extension in self.extensions))
+        if self._prepare_key is None and self.server:  # a client masks each frame with its own key
+            key: Hashable = self.dialect.name
+            if self.extensions:
+                key = (key, *[extension.prepare_key() for extension in self.extensions])
+            self._prepare_key = key
+        return self._prepare_key
 
     def prepare(self, opcode: int, data: bytes, compress: bool | None) -> tuple[bytes, int]:
         """Frame a message for every connection with this ``prepare_key``: the bytes, and RSV."""
@@ -381,6 +385,12 @@ class Session:
 
     # -- time ------------------------------------------------------------------------------------
 
+    def restless(self) -> bool:
+        """Whether ``tick`` has something to settle now, and not only when the deadline comes."""
+        if not self.is_open or self._idle_due is not None:
+            return not self.is_open or self._idle_due < 0.0  # type: ignore[operator]
+        return self.assembler.opcode != 0 and self.assembler.serial != self._message_serial
+
     def tick(self, now: float) -> float | None:
         """Settle what the last calls left to whoever knows the time; gives back the deadline.
 
@@ -391,6 +401,7 @@ class Session:
         timeout = self.limits.message_timeout
         if not assembler.opcode or assembler.streaming or timeout is None:
             self._message_due = None
+            self._message_serial = assembler.serial
         elif self._message_due is None or self._message_serial != assembler.serial:
             self._message_serial = assembler.serial
             self._message_due = now + timeout
@@ -414,9 +425,11 @@ class Session:
                 self.error = TimeoutError("the close handshake was not finished in time")
             return True
         if self._idle_due is not None and 0 <= self._idle_due <= now:
-            self._idle_due = None
-            for extension in self.extensions:
-                extension.release()
+            self._idle_due = now + self.limits.deflate_idle if self._used_contexts else None
+            if not self._used_contexts:
+                for extension in self.extensions:
+                    extension.release()
+            self._used_contexts = False
         if self._message_due is not None and now >= self._message_due:
             self._message_due = None
             self.fail(ProtocolError("message-timeout", f"{self.limits.message_timeout} s"))

@@ -1,0 +1,1 @@
+"""The asyncio front: ``client.connect``, ``server.serve``, ``connection.Connection``."""

@@ -1,0 +1,49 @@
+cimport cython
+from libc.stdint cimport uint8_t
+
+from duplexer.asyncio cimport awaiting
+from duplexer.asyncio.awaiting cimport Receiving, Source
+from duplexer.core.messages cimport Inbox
+from duplexer.core.session cimport Session
+
+
+@cython.final
+cdef class Pump:
+    cdef public object call_soon, view
+    cdef public bytearray buffer
+    cdef public list dirty
+    cdef public bint scheduled
+    cdef object __weakref__
+
+    cpdef int flush_later(self, Wire wire) except -1
+    @cython.locals(dirty=list)
+    cpdef flush_all(self)
+
+
+cdef flush(Wire wire)
+
+
+cdef class Wire(Source):
+    cdef readonly Pump pump
+    cdef public Session session
+    cdef public object transport, write, listener, fragmenting
+    cdef public bint corked, dirty, write_paused, read_paused, lost
+    cdef public bytes stash
+    cdef public Py_ssize_t queue_messages, queue_bytes, write_high
+    cdef Receiving _receiving, _iterating
+    cdef object __weakref__
+
+    @cython.locals(session=Session, stop=Py_ssize_t)
+    cpdef int take_in(self, object data, Py_ssize_t n) except -1
+    @cython.locals(session=Session, inbox=Inbox)
+    cpdef int deliver(self) except -1
+    @cython.locals(session=Session, inbox=Inbox)
+    cdef int _call_listener(self) except -1
+    @cython.locals(session=Session, inbox=Inbox)
+    cpdef int resume_if_room(self) except -1
+    @cython.locals(session=Session, inbox=Inbox)
+    cpdef object next_message(self, Receiving receiving)
+    @cython.locals(session=Session)
+    cpdef int touch(self) except -1
+    @cython.locals(session=Session)
+    cpdef int flush(self) except -1

@@ -1,0 +1,311 @@
+"""Between the event loop and a session: read events in, one write per event or turn out.
+
+While a read event is handled the connection is *corked*: what is sent meanwhile leaves together
+when the event ends. What is sent at any other time leaves when the sender waits for a message, or
+at the end of the loop's turn, whichever comes first. Both are bounded by ``Limits.write_high``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from typing import Any
+
+from duplexer.asyncio import awaiting
+from duplexer.asyncio.awaiting import Receiving, Source
+from duplexer.core.closing import Phase
+from duplexer.core.session import Session
+
+__all__ = ["Pump", "Wire", "pump_of"]
+
+#: One read takes at most this much. One buffer serves all connections of a loop: what is left in
+#: it when a read event ends has been copied.
+READ_SIZE = 256 * 1024
+
+
+class Pump:
+    """What all connections of one event loop share: a read buffer, and the end of the turn."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.call_soon = loop.call_soon
+        self.buffer = bytearray(READ_SIZE)
+        self.view = memoryview(self.buffer)
+        self.dirty: list[Any] = []
+        self.scheduled = False
+
+    def flush_later(self, wire: Wire) -> int:
+        """Have ``wire`` write what it has collected when this turn of the loop ends."""
+        self.dirty.append(wire)
+        if not self.scheduled:
+            self.scheduled = True
+            self.call_soon(self.flush_all)
+        return 0
+
+    def flush_all(self) -> None:
+        """The turn has ended: one write for each connection that has something to write."""
+        self.scheduled = False
+        dirty, self.dirty = self.dirty, []
+        for wire in dirty:
+            flush(wire)
+
+
+def flush(wire: Wire) -> None:
+    """Write what ``wire`` has collected."""
+    wire.flush()
+
+
+_pumps: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Pump] = weakref.WeakKeyDictionary()
+
+
+def pump_of(loop: asyncio.AbstractEventLoop) -> Pump:
+    """The pump of ``loop``."""
+    pump = _pumps.get(loop)
+    if pump is None:
+        pump = _pumps[loop] = Pump(loop)
+    return pump
+
+
+class Wire(Source):
+    """The hot half of a connection: the transport's callbacks, receiving and sending.
+
+    ``session`` is ``None`` until the handshake is done; until then bytes go to ``opening_data``.
+    What happens rarely is left to methods that the connection defines: ``opening_data``,
+    ``on_events``, ``on_closing``, ``rearm``, ``send_slowly``.
+    """
+
+    def __init__(self, loop: Any) -> None:
+        self.loop = loop
+        self.receiver = None
+        self.waiter = None
+        self.pump = pump_of(loop)
+        self.session: Session | None = None
+        self.transport: Any = None
+        self.write: Any = None
+        self.listener: Any = None  # callbacks in place of recv()
+        self.corked = False
+        self.dirty = False
+        self.write_paused = False
+        self.read_paused = False
+        self.lost = False
+        self.fragmenting: Any = None  # while a fragmented message is sent: a Future
+        self.stash: bytes | None = None  # what was read, but not taken in yet
+        self.queue_messages = 0
+        self.queue_bytes = 0
+        self.write_high = 0
+        self._receiving: Receiving | None = None
+        self._iterating: Receiving | None = None
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Part of asyncio's BufferedProtocol."""
+        return self.pump.view
+
+    def buffer_updated(self, n: int) -> None:
+        """Part of asyncio's BufferedProtocol: ``n`` bytes were read."""
+        if self.session is None:
+            self.opening_data(bytes(self.pump.buffer[:n]))
+        elif self.stash is not None:  # it was read before the pause took effect
+            self.stash += bytes(self.pump.buffer[:n])
+        else:
+            self.take_in(self.pump.buffer, n)
+
+    def take_in(self, data: Any, n: int) -> int:
+        """Parse ``n`` bytes, then let whoever waits for messages run, then write: once each."""
+        session = self.session
+        assert session is not None
+        self.corked = True
+        try:
+            stop = session.receive(data, 0, n)
+            if stop < n:
+                self._put_back(bytes(data[stop:n]))
+            if session.events:
+                self.on_events()
+            if session.inbox.count:
+                self.deliver()
+        finally:
+            self.corked = False
+            if session.cork.size:
+                self.flush()
+        if session.restless():
+            self.rearm()
+        if session.phase is not Phase.OPEN:
+            self.on_closing()
+        return 0
+
+    def _put_back(self, data: bytes) -> None:
+        # This connection has had its turn: the others first.
+        self.stash = data
+        self.pause_reading()
+        self.loop.call_soon(self.next_turn)
+
+    def next_turn(self) -> None:
+        """Take in what the last turn left."""
+        data, self.stash = self.stash, None
+        if data is not None and not self.lost:
+            self.take_in(data, len(data))
+            if self.stash is None:
+                self.resume_if_room()
+
+    def deliver(self) -> int:
+        """Messages have come: wake their reader, or stop reading if there is none."""
+        session = self.session
+        assert session is not None
+        inbox = session.inbox
+        if self.listener is not None:
+            return self._call_listener()
+        if self.receiver is not None:
+            self.receiver.wake()
+        if inbox.count > self.queue_messages or inbox.size > self.queue_bytes:
+            if session.is_open:
+                self.pause_reading()
+            else:
+                session.assembler.deaf = True  # nobody has to read what comes after our Close
+        return 0
+
+    def _call_listener(self) -> int:
+        session = self.session
+        assert session is not None
+        inbox = session.inbox
+        on_message = self.listener.on_message
+        while inbox.count:
+            on_message(self, inbox.pop())
+        return 0
+
+    def pause_reading(self) -> None:
+        """The application is behind: let the kernel, and then the peer, wait."""
+        if not self.read_paused and not self.lost:
+            self.read_paused = True
+            self.transport.pause_reading()
+            if self.session is not None:
+                self.session.reading = False
+
+    def resume_if_room(self) -> int:
+        """Read on if the application has caught up, or waits."""
+        session = self.session
+        if not self.read_paused or self.lost or self.stash is not None or session is None:
+            return 0
+        inbox = session.inbox
+        if inbox.count * 4 > self.queue_messages or inbox.size * 4 > self.queue_bytes:
+            return 0
+        self.read_paused = False
+        session.reading = True
+        self.transport.resume_reading()
+        return 0
+
+    # -- receiving -------------------------------------------------------------------------------
+
+    def next_message(self, receiving: Receiving) -> Any:
+        """See :meth:`duplexer.asyncio.awaiting.Source.next_message`."""
+        session = self.session
+        assert session is not None
+        inbox = session.inbox
+        if inbox.count:
+            message = inbox.pop()
+            if self.read_paused:
+                self.resume_if_room()
+            return message
+        if self.lost or not session.reads:
+            exc = session.closed_error()
+            if receiving.iterating and exc.name == "connection-closed-ok":
+                raise StopAsyncIteration
+            raise exc
+        if self.dirty and not self.corked:
+            self.flush()  # the sender waits for the answer: this is the end of its turn
+        if self.read_paused:
+            self.resume_if_room()
+        return None
+
+    def recv(self, decode: bool | None = None) -> Any:
+        """Receive the next message: ``str`` for text, ``bytes`` for binary.
+
+        ``decode=False`` gives text as ``bytes``, ``decode=True`` binary as ``str``. Cancelling it
+        loses no message. Raises :exc:`~duplexer.errors.ConnectionClosed` when there will be none,
+        :exc:`~duplexer.errors.ConcurrencyError` when another task receives.
+        """
+        if decode is not None:
+            return Receiving(self, False, decode)
+        if self._receiving is None:
+            self._receiving = Receiving(self, False, None)
+        return self._receiving
+
+    def __aiter__(self) -> Any:
+        return self
+
+    def __anext__(self) -> Any:
+        if self._iterating is None:
+            self._iterating = Receiving(self, True, None)
+        return self._iterating
+
+    # -- sending ---------------------------------------------------------------------------------
+
+    def send(self, message: Any, text: bool | None = None, *, compress: bool | None = None) -> Any:
+        """Send a message: ``str`` as text, bytes-like as binary (``text=`` says otherwise).
+
+        An iterable or an async iterable of these is sent as one fragmented message. ``compress``
+        overrides whether to compress it. It waits while more than ``Limits.write_high`` bytes are
+        buffered; cancelling it leaves no half frame: a whole message has been taken over by then.
+
+        Raises ``TypeError`` for anything else, :exc:`~duplexer.errors.ConnectionClosed` when the
+        connection is not open.
+        """
+        session = self.session
+        if self.fragmenting is not None or not isinstance(
+            message, (str, bytes, bytearray, memoryview)
+        ):
+            return self.send_slowly(message, text, compress)
+        session.send_message(message, text, compress)  # type: ignore[union-attr]
+        self.touch()
+        if self.write_paused:
+            return self.drain()
+        return awaiting.DONE
+
+    def touch(self) -> int:
+        """Something was sent: see to it that it leaves."""
+        session = self.session
+        assert session is not None
+        if session.cork.size > self.write_high:
+            self.flush()
+        elif not self.corked and not self.dirty:
+            self.dirty = True
+            self.pump.flush_later(self)
+        return 0
+
+    def flush(self) -> int:
+        """Hand what was collected to the transport: one write."""
+        self.dirty = False
+        session = self.session
+        if session is None or session.cork.size == 0 or self.lost:
+            return 0
+        data = session.cork.take()
+        if isinstance(data, bytes):
+            self.write(data)
+        else:
+            self.transport.writelines(data)
+        return 0
+
+    # -- what the connection defines ----------------------------------------------------------------
+
+    def opening_data(self, data: bytes) -> None:
+        """Bytes of the opening handshake."""
+        raise NotImplementedError
+
+    def on_events(self) -> None:
+        """The session reports something."""
+        raise NotImplementedError
+
+    def on_closing(self) -> None:
+        """The connection is not open any more."""
+        raise NotImplementedError
+
+    def rearm(self) -> None:
+        """The session's deadline may have changed."""
+        raise NotImplementedError
+
+    def send_slowly(self, message: Any, text: bool | None, compress: bool | None) -> Any:
+        """Send what is not simply a message."""
+        raise NotImplementedError
+
+    def drain(self) -> Any:
+        """Wait until writing may go on."""
+        raise NotImplementedError

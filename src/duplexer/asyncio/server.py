@@ -1,0 +1,388 @@
+"""A server under asyncio: ``serve``, ``unix_serve``, ``broadcast``."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from typing import TYPE_CHECKING, Any, Self
+
+import aiofastnet
+
+from duplexer.asyncio.connection import Connection, Listener
+from duplexer.core.prepared import Prepared
+from duplexer.driver.accept import Serving, open_server
+from duplexer.driver.options import UNSET, limits_from, server_extensions
+from duplexer.errors import ConnectionClosed, WebSocketException
+from duplexer.handshake.server import SAME_HOST, ServerOptions
+from duplexer.http.messages import SERVER, make_response
+
+if TYPE_CHECKING:
+    import re
+    import socket
+    import ssl as ssl_module
+    from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+
+    from duplexer.core.extension import ServerExtensionFactory
+    from duplexer.driver.steps import Steps
+    from duplexer.http.messages import Request, Response
+    from duplexer.limits import Limits
+
+__all__ = ["Server", "ServerConnection", "broadcast", "serve", "unix_serve"]
+
+#: Raised by handlers when a connection ends under them: nothing to report.
+_EXPECTED = (ConnectionClosed, asyncio.CancelledError)
+
+
+class ServerConnection(Connection):
+    """A connection to a client: what the handler is called with."""
+
+    __slots__ = ("handler_task", "server")
+
+    is_server = True
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server.loop, server.serving.limits)
+        self.server = server
+        self.logger = server.logger
+        self.handler_task: asyncio.Task[None] | None = None
+        server.opening.add(self)
+
+    def respond(self, status: int, text: str) -> Response:
+        """A response with ``text``, to be given back by ``process_request``."""
+        return make_response(status, text.encode())
+
+    def opening_steps(self) -> Steps:
+        """See :class:`~duplexer.asyncio.connection.Connection`."""
+        secure = self.transport.get_extra_info("sslcontext") is not None
+        return open_server(self, self.server.serving, secure=secure)
+
+    def opened(self) -> None:
+        """The handshake is done: let the handler have the connection."""
+        server = self.server
+        server.opening.discard(self)
+        if server.closing:
+            self.start_close(1001, server.close_reason)
+            return
+        server.connections.add(self)
+        if server.listener is not None:
+            self.listener = (
+                server.listener() if isinstance(server.listener, type) else server.listener
+            )
+            self._call(self.listener.on_open, self)
+            return
+        self.handler_task = task = self.loop.create_task(server.handler(self))
+        task.add_done_callback(self._handler_done)
+
+    def _call(self, callback: Callable[..., None], *args: Any) -> None:
+        try:
+            callback(*args)
+        except Exception as exc:
+            self._report(exc)
+
+    def _report(self, exc: BaseException) -> None:
+        self.logger.error("connection handler failed", exc_info=exc)
+        if self.session is not None and self.session.is_open:
+            self.start_close(1011)
+
+    def deliver(self) -> int:
+        """See :class:`~duplexer.asyncio.pump.Wire`: an exception in a callback is its owner's."""
+        if self.listener is None:
+            return super().deliver()
+        try:
+            return super().deliver()
+        except Exception as exc:
+            self._report(exc)
+            return 0
+
+    def _handler_done(self, task: asyncio.Task[None]) -> None:
+        exc = None if task.cancelled() else task.exception()
+        if self.session is None or not self.session.is_open:
+            if exc is not None and not isinstance(exc, _EXPECTED):
+                self.logger.error("connection handler failed", exc_info=exc)
+        elif task.cancelled():
+            self.start_close(1001 if self.server.closing else 1011)
+        elif exc is not None:
+            self._report(exc)
+        else:
+            self.start_close(1000)
+        self._discard()
+
+    def _discard(self) -> None:
+        if self.lost and (self.handler_task is None or self.handler_task.done()):
+            self.server.forget(self)
+
+    def opening_failed(self, exc: BaseException) -> None:
+        """The handshake has failed: answer if that is possible, and leave."""
+        if not self.lost:
+            if not isinstance(exc, (TimeoutError, OSError, WebSocketException)):
+                self.logger.error("opening handshake failed", exc_info=exc)
+                error = make_response(500, b"The server failed. See its log for more.\n")
+                error.headers["Connection"] = "close"
+                self.transport.write(error.serialize())
+            self.transport.close()
+        self.logger.debug("opening handshake failed: %r", exc)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Part of asyncio's Protocol."""
+        super().connection_lost(exc)
+        self.server.opening.discard(self)
+        self._discard()
+
+
+class Server:
+    """A running server. Leaving it as an async context manager closes it."""
+
+    def __init__(
+        self,
+        handler: Callable[[ServerConnection], Awaitable[None]] | Listener | type[Listener],
+        serving: Serving,
+        *,
+        create_connection: Callable[[Server], ServerConnection] | None = None,
+        logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.serving = serving
+        self.handler: Any = None
+        self.listener: Any = None
+        if isinstance(handler, Listener) or (
+            isinstance(handler, type) and issubclass(handler, Listener)
+        ):
+            self.listener = handler
+        elif callable(handler):
+            self.handler = handler
+        else:
+            raise TypeError(
+                f"handler must be a coroutine function or a Listener, not {type(handler).__name__}"
+            )
+        self.make_connection = create_connection or ServerConnection
+        self.logger = logger or logging.getLogger("duplexer.server")
+        self.opening: set[ServerConnection] = set()
+        self._connections: set[ServerConnection] = set()
+        self.closing = False
+        self.close_reason = ""
+        self.server: Any = None
+        self._empty: asyncio.Event = asyncio.Event()
+        self._close_task: asyncio.Task[None] | None = None
+
+    @property
+    def connections(self) -> set[ServerConnection]:
+        """The connections that are open or closing."""
+        return self._connections
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """The listening sockets; empty once it is closed."""
+        return tuple(self.server.sockets)
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that it runs on."""
+        return self.loop
+
+    def is_serving(self) -> bool:
+        """Whether it accepts connections."""
+        return bool(self.server.is_serving())
+
+    async def start_serving(self) -> None:
+        """Start accepting connections, if ``serve`` was told not to."""
+        await self.server.start_serving()
+
+    async def serve_forever(self) -> None:
+        """Accept connections until it is cancelled, then close."""
+        await self.server.serve_forever()
+
+    def close(self, close_connections: bool = True, code: int = 1001, reason: str = "") -> None:
+        """Stop accepting; close connections with ``code`` unless told not to. Does not wait."""
+        if self._close_task is None:
+            self._close_task = self.loop.create_task(self._close(close_connections, code, reason))
+
+    async def _close(self, close_connections: bool, code: int, reason: str) -> None:
+        self.closing = True
+        self.close_reason = reason
+        self.server.close()
+        for connection in list(self.opening):
+            connection.abort()
+        if close_connections:
+            for connection in list(self._connections):
+                connection.start_close(code, reason)
+        while self._connections:
+            self._empty.clear()
+            await self._empty.wait()
+        await self.server.wait_closed()
+
+    def forget(self, connection: ServerConnection) -> None:
+        """A connection has ended, and so has its handler."""
+        self._connections.discard(connection)
+        if not self._connections:
+            self._empty.set()
+
+    async def wait_closed(self) -> None:
+        """Wait until all connections are closed and their handlers have finished."""
+        while self._close_task is None:
+            await self.server.wait_closed()
+            if self._close_task is None:
+                return
+        await asyncio.shield(self._close_task)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, exc_type: Any, exc: Any, tb: Any) -> None:
+        self.close()
+        await self.wait_closed()
+
+
+class serve:  # noqa: N801 - a verb, as in ``websockets``
+    """Serve WebSockets on ``host`` and ``port``: await it, or use it as an async context manager.
+
+    ``handler`` is called with each :class:`ServerConnection`; when it returns the connection is
+    closed with 1000, when it raises with 1011. It may be a :class:`Listener` as well.
+
+    * ``origins``: whose pages may connect. By default those of the same host, and clients that
+      send no Origin; a list of origins, patterns and ``None``; ``None`` for anybody.
+    * ``subprotocols``, ``select_subprotocol(connection, offered)``: RFC 6455 1.9.
+    * ``extensions``, ``compression``: ``"deflate"`` or ``None``.
+    * ``process_request(connection, request)``: may give back a response instead of a WebSocket;
+      ``process_response(connection, request, response)`` may change the one that goes out.
+    * ``http``: what is served on the same port beside WebSockets (see the how-to).
+    * ``server_header``, ``open_timeout``, ``ping_interval``, ``ping_timeout``, ``close_timeout``,
+      ``max_size``, ``max_queue``, ``write_limit``: as in ``websockets``; ``limits`` has these
+      bounds and all others.
+    * ``ssl``: an :class:`ssl.SSLContext` for ``wss:``.
+    * ``create_connection(server)`` makes connections of your own class; the rest goes to
+      ``loop.create_server`` (``sock``, ``family``, ``backlog``, ``reuse_port``, ...).
+    """
+
+    def __init__(
+        self,
+        handler: Callable[[ServerConnection], Awaitable[None]] | Listener | type[Listener],
+        host: str | Sequence[str] | None = None,
+        port: int | None = None,
+        *,
+        origins: str | Sequence[str | re.Pattern[str] | None] | None = SAME_HOST,
+        extensions: Sequence[ServerExtensionFactory] | None = None,
+        subprotocols: Sequence[str] | None = None,
+        select_subprotocol: Callable[[ServerConnection, Sequence[str]], str | None] | None = None,
+        compression: str | None = "deflate",
+        process_request: Callable[
+            [ServerConnection, Request], Awaitable[Response | None] | Response | None
+        ]
+        | None = None,
+        process_response: Callable[
+            [ServerConnection, Request, Response], Awaitable[Response | None] | Response | None
+        ]
+        | None = None,
+        http: Any = None,
+        server_header: str | None = SERVER,
+        limits: Limits | None = None,
+        open_timeout: float | None = UNSET,
+        ping_interval: float | None = UNSET,
+        ping_timeout: float | None = UNSET,
+        close_timeout: float | None = UNSET,
+        max_size: int | tuple[int | None, int | None] | None = UNSET,
+        max_queue: int | tuple[int | None, int | None] | None = UNSET,
+        write_limit: int | tuple[int, int | None] = UNSET,
+        ssl: ssl_module.SSLContext | None = None,
+        logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
+        create_connection: Callable[[Server], ServerConnection] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        bounds = limits_from(
+            limits,
+            open_timeout=open_timeout,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            close_timeout=close_timeout,
+            max_size=max_size,
+            max_queue=max_queue,
+            write_limit=write_limit,
+        )
+        options = ServerOptions(
+            subprotocols=subprotocols,
+            origins=origins,
+            extensions=server_extensions(extensions, compression, bounds),
+            server_header=server_header,
+        )
+        self._serving = Serving(
+            options=options,
+            limits=bounds,
+            process_request=process_request,
+            process_response=process_response,
+            select_subprotocol=select_subprotocol,
+        )
+        self._make_server = functools.partial(
+            Server, handler, self._serving, create_connection=create_connection, logger=logger
+        )
+        kwargs.setdefault("backlog", bounds.backlog)
+        if ssl is not None:
+            kwargs["ssl"] = ssl
+            kwargs.setdefault("ssl_handshake_timeout", bounds.open_timeout)
+        self._where = (host, port)
+        self._unix = kwargs.pop("_unix", False)
+        self._kwargs = kwargs
+
+    async def _start(self) -> Server:
+        server = self._make_server()
+        loop = server.loop
+        factory = functools.partial(server.make_connection, server)
+        if self._unix:
+            server.server = await aiofastnet.create_unix_server(loop, factory, **self._kwargs)
+        else:
+            host, port = self._where
+            server.server = await aiofastnet.create_server(
+                loop, factory, host, port, **self._kwargs
+            )
+        return server
+
+    def __await__(self) -> Generator[Any, None, Server]:
+        return self._start().__await__()
+
+    async def __aenter__(self) -> Server:
+        self._server = await self._start()
+        return self._server
+
+    async def __aexit__(self, exc_type: Any, exc: Any, tb: Any) -> None:
+        await self._server.__aexit__(exc_type, exc, tb)
+
+
+def unix_serve(
+    handler: Callable[[ServerConnection], Awaitable[None]] | Listener | type[Listener],
+    path: str | None = None,
+    **kwargs: Any,
+) -> serve:
+    """Serve WebSockets on the Unix socket at ``path``; otherwise as :class:`serve`."""
+    return serve(handler, path=path, _unix=True, **kwargs)
+
+
+def broadcast(
+    connections: Iterable[ServerConnection],
+    message: str | bytes | bytearray | memoryview | Prepared,
+    raise_exceptions: bool = False,
+    text: bool | None = None,
+) -> None:
+    """Send a message to many connections, framed and compressed once, waiting for none.
+
+    Connections that are not open are passed over, and so are those in the middle of a fragmented
+    message. One that has more than ``Limits.write_hard`` bytes to read first is failed with 1008:
+    it is not allowed to hold everybody's memory. ``raise_exceptions=True`` collects such failures
+    in an :exc:`ExceptionGroup`.
+    """
+    prepared = message if isinstance(message, Prepared) else Prepared(message, text)
+    failures: list[Exception] = []
+    for connection in connections:
+        session = connection.session
+        if session is None or not session.is_open:
+            continue
+        try:
+            if connection.fragmenting is not None:
+                raise BufferError("a fragmented message is being sent")
+            connection.send_nowait(prepared)
+        except BufferError as exc:
+            if connection.fragmenting is None:
+                session.fail(exc, 1008, "slow consumer")
+                connection.abort()
+            failures.append(exc)
+        except Exception as exc:
+            failures.append(exc)
+    if failures and raise_exceptions:
+        raise ExceptionGroup("broadcast failed", failures)

@@ -1,0 +1,79 @@
+"""What every connection tells of itself, whatever its front."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from duplexer.core.closing import State
+
+if TYPE_CHECKING:
+    from duplexer.core.extension import Extension
+    from duplexer.core.session import Session
+    from duplexer.http.messages import Request, Response
+
+__all__ = ["ConnectionBase"]
+
+
+class ConnectionBase:
+    """The properties that connections of all fronts have."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        session: Session | None
+        _id: uuid.UUID | None
+
+    #: the opening handshake's request, ``None`` before there is one
+    request: Request | None
+    #: the opening handshake's response
+    response: Response | None
+    #: the subprotocol that was agreed on (RFC 6455 1.9)
+    subprotocol: str | None
+
+    @property
+    def id(self) -> uuid.UUID:
+        """A unique identifier of this connection, for logs."""
+        if self._id is None:
+            self._id = uuid.uuid4()
+        return self._id
+
+    @property
+    def state(self) -> State:
+        """CONNECTING, OPEN, CLOSING or CLOSED."""
+        return State.CONNECTING if self.session is None else self.session.state
+
+    @property
+    def extensions(self) -> tuple[Extension, ...]:
+        """The extensions that were agreed on (RFC 6455 9)."""
+        return () if self.session is None else self.session.extensions
+
+    @property
+    def latency(self) -> float:
+        """Seconds between the last Ping that was answered and its Pong; 0 before the first."""
+        return 0.0 if self.session is None else self.session.latency
+
+    @property
+    def close_code(self) -> int | None:
+        """The code of the peer's Close (RFC 6455 7.1.5); 1006 if there was none, ``None`` if open."""
+        session = self.session
+        if session is None or session.state is not State.CLOSED:
+            return None
+        return 1006 if session.close_rcvd is None else session.close_rcvd.code
+
+    @property
+    def close_reason(self) -> str | None:
+        """The reason in the peer's Close; ``""`` if there was none, ``None`` if open."""
+        session = self.session
+        if session is None or session.state is not State.CLOSED:
+            return None
+        return "" if session.close_rcvd is None else session.close_rcvd.reason
+
+    def explain(self) -> str:
+        """Who closed, why, the last frame each way, the likely cause and its cure, as text."""
+        if self.session is None:
+            return "The opening handshake has not been finished."
+        return self.session.explain()
+
+    def _describe(self, *, remote: Any) -> str:
+        return f"<{type(self).__name__} {self.id} {self.state.name} {remote}>"

@@ -1,0 +1,87 @@
+"""The arguments that ``connect`` and ``serve`` of every front understand alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from duplexer.limits import DEFAULT_LIMITS, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from duplexer.core.extension import ClientExtensionFactory, ServerExtensionFactory
+
+__all__ = ["UNSET", "client_extensions", "limits_from", "server_extensions"]
+
+
+class _Unset:
+    """Says that an argument was not given, where ``None`` means something."""
+
+    def __repr__(self) -> str:
+        return "<as in Limits>"
+
+
+UNSET: Any = _Unset()
+
+#: Name of the argument, as users of ``websockets`` know it → field of ``Limits``.
+_FIELDS = {
+    "open_timeout": "open_timeout",
+    "ping_interval": "ping_interval",
+    "ping_timeout": "ping_timeout",
+    "close_timeout": "close_timeout",
+    "max_size": "max_message",
+    "max_queue": "queue_messages",
+    "write_limit": "write_high",
+}
+
+
+def limits_from(limits: Limits | None, **given: Any) -> Limits:
+    """``limits`` with what was given beside it; pairs are as in ``websockets``.
+
+    ``max_size`` may be ``(message, fragment)``, ``max_queue`` and ``write_limit`` ``(high, low)``
+    of which the low mark is ours to choose. Raises ``TypeError`` and ``ValueError`` as ``Limits``.
+    """
+    base = DEFAULT_LIMITS if limits is None else limits
+    changes: dict[str, Any] = {}
+    for name, value in given.items():
+        if value is UNSET:
+            continue
+        if isinstance(value, tuple):
+            if name == "max_size":
+                value, changes["max_frame"] = value
+            elif name in ("max_queue", "write_limit"):
+                value = value[0]
+        changes[_FIELDS[name]] = value
+    return base.replace(**changes) if changes else base
+
+
+def _wants_deflate(compression: str | None) -> bool:
+    if compression not in (None, "deflate"):
+        raise ValueError(f"unsupported compression: {compression!r}; use 'deflate' or None")
+    return compression == "deflate"
+
+
+def server_extensions(
+    extensions: Sequence[ServerExtensionFactory] | None,
+    compression: str | None,
+    limits: Limits,
+) -> tuple[ServerExtensionFactory, ...]:
+    """The extensions that a server accepts."""
+    if not _wants_deflate(compression):
+        return tuple(extensions or ())
+    from duplexer.extensions.deflate import enable_server_permessage_deflate
+
+    return tuple(enable_server_permessage_deflate(extensions, limits=limits))
+
+
+def client_extensions(
+    extensions: Sequence[ClientExtensionFactory] | None,
+    compression: str | None,
+    limits: Limits,
+) -> tuple[ClientExtensionFactory, ...]:
+    """The extensions that a client offers."""
+    if not _wants_deflate(compression):
+        return tuple(extensions or ())
+    from duplexer.extensions.deflate import enable_client_permessage_deflate
+
+    return tuple(enable_client_permessage_deflate(extensions, limits=limits))

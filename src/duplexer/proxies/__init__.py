@@ -1,0 +1,1 @@
+"""Proxies that a client goes through."""
