@@ -37,6 +37,10 @@ class Peer:
         return self.deflate or not scenario.deflate
 
     def versions(self) -> dict[str, str]:
+        if self.name == "duplexer":
+            from duplexer import _pure, _version
+
+            return {self.name: f"{_version.VERSION} ({_pure.build()})"}
         return versions(*(module.partition(".")[0] for module in self.modules))
 
 
