@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from duplexer.cli.front import connect as dial
+from duplexer.asyncio.client import connect as dial
 from duplexer.cli.outcome import Failure, Status, connect_failure
 
 if TYPE_CHECKING:
-    from duplexer.cli.front import ClientConnection
+    from duplexer.asyncio.client import ClientConnection
 
 __all__ = ["Plan", "connect", "open_connection", "parse_header"]
 

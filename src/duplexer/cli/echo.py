@@ -9,7 +9,7 @@ import click
 from duplexer.cli.listen import listen_options, run_server
 
 if TYPE_CHECKING:
-    from duplexer.cli.front import ServerConnection
+    from duplexer.asyncio.server import ServerConnection
     from duplexer.cli.listen import Listen
 
 __all__ = ["echo", "handle"]

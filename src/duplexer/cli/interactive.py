@@ -9,23 +9,23 @@ import datetime as dt
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prompt_toolkit import PromptSession, print_formatted_text
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.completion import Completer, Completion
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory, InMemoryHistory
+from prompt_toolkit.input import create_input
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
 
 from duplexer.cli.connect import open_connection
-from duplexer.cli.front import ConnectionClosed, ConnectionClosedOK, explain
 from duplexer.cli.outcome import Status
 from duplexer.cli.render import duration, escape, hexdump, indent, parse_hex, preview, size
-from duplexer.errors import close_code_is_sendable
+from duplexer.errors import ConnectionClosed, ConnectionClosedOK, close_code_is_sendable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from prompt_toolkit.completion import CompleteEvent
     from prompt_toolkit.document import Document
     from prompt_toolkit.history import History
+    from prompt_toolkit.input import Input
     from prompt_toolkit.key_binding import KeyPressEvent
 
+    from duplexer.asyncio.client import ClientConnection
     from duplexer.cli.connect import Plan
-    from duplexer.cli.front import ClientConnection
 
 __all__ = ["Conversation", "interact"]
 
@@ -48,6 +49,7 @@ STYLE = Style.from_dict(
     {
         "time": "ansibrightblack",
         "in": "ansigreen bold",
+        "out": "ansicyan bold",
         "note": "ansibrightblack",
         "good": "ansigreen",
         "bad": "ansired",
@@ -101,7 +103,7 @@ def say(text: str, style: str = "", mark: str = "", mark_style: str = "") -> Non
 
 
 def message_lines(message: str | bytes) -> str:
-    """How a received message is shown; safe to print."""
+    """How a message is shown; safe to print."""
     margin = " " * 13 + "  "
     if isinstance(message, str):
         return indent(preview(message, TEXT_SHOWN), margin) or "(empty text)"
@@ -140,6 +142,17 @@ def history_of(plan: Plan) -> History:
     return FileHistory(path)
 
 
+def open_terminal() -> Input:
+    """The terminal's input, which stays in raw mode while something is printed above the line.
+
+    Otherwise a key that is pressed at that moment would be the terminal driver's: Ctrl-D would be
+    lost and Ctrl-C would be a signal.
+    """
+    terminal = create_input()
+    terminal.cooked_mode = contextlib.nullcontext  # type: ignore[method-assign]
+    return terminal
+
+
 class Conversation:
     """One interactive run."""
 
@@ -148,7 +161,8 @@ class Conversation:
         self._ws = ws
         self._counts = Counts()
         self._closed_by_user = False
-        self._pings: set[asyncio.Task[None]] = set()
+        self._lines: asyncio.Queue[str] = asyncio.Queue()
+        self._pings: set[asyncio.Future[None]] = set()
         self._commands: dict[str, Callable[[str], Awaitable[None]]] = {
             "/binary": self._binary,
             "/close": self._close,
@@ -163,17 +177,23 @@ class Conversation:
         self._start_ping()
         receiving = asyncio.ensure_future(self._receive())
         typing = asyncio.ensure_future(self._type())
-        await asyncio.wait({receiving, typing}, return_when=asyncio.FIRST_COMPLETED)
-        if not receiving.done():
-            typing.result()
-            self._closed_by_user = True
-            await self._ws.close()
-        typing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await typing
-        for task in self._pings:
-            task.cancel()
-        return self._tell_end(await receiving)
+        working = asyncio.ensure_future(self._work())
+        tasks: set[asyncio.Future[Any]] = {receiving, typing, working}
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            if not receiving.done():  # the user leaves
+                self._closed_by_user = True
+                working.cancel()
+                await self._ws.close()
+            closed = await receiving
+        finally:
+            tasks |= self._pings
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return self._tell_end(closed)
 
     # -- the server's side -----------------------------------------------------------------------
 
@@ -189,22 +209,12 @@ class Conversation:
     def _tell_end(self, closed: ConnectionClosed) -> int:
         proper = isinstance(closed, ConnectionClosedOK) or self._closed_by_user
         style = "class:good" if proper else "class:bad"
-        say(indent(explain(self._ws), " " * 15), style)
+        say(indent(self._ws.explain(), " " * 15), style)
         return Status.OK if proper else Status.CLOSED
 
     # -- the user's side -------------------------------------------------------------------------
 
     def _session(self) -> PromptSession[str]:
-        keys = KeyBindings()
-
-        @keys.add("c-c")
-        def _(event: KeyPressEvent) -> None:
-            """Clear the line; on an empty one leave, as Ctrl-D does."""
-            if event.current_buffer.text:
-                event.current_buffer.reset()
-            else:
-                event.app.exit(exception=EOFError)
-
         return PromptSession(
             FormattedText([("class:prompt", "> ")]),
             history=history_of(self._plan),
@@ -214,9 +224,31 @@ class Conversation:
             complete_while_typing=False,
             bottom_toolbar=self._toolbar,
             refresh_interval=1.0,
-            key_bindings=keys,
+            key_bindings=self._keys(),
             style=STYLE,
+            input=open_terminal(),
         )
+
+    def _keys(self) -> KeyBindings:
+        keys = KeyBindings()
+
+        @keys.add("enter")
+        def _(event: KeyPressEvent) -> None:
+            """Take the line and go on: a prompt that ended here would miss keys until the next."""
+            buffer = event.current_buffer
+            self._lines.put_nowait(buffer.text)
+            buffer.append_to_history()
+            buffer.reset()
+
+        @keys.add("c-c")
+        def _(event: KeyPressEvent) -> None:
+            """Clear the line; on an empty one leave, as Ctrl-D does."""
+            if event.current_buffer.text:
+                event.current_buffer.reset()
+            else:
+                event.app.exit(exception=EOFError)
+
+        return keys
 
     def _toolbar(self) -> FormattedText:
         latency = self._ws.latency
@@ -229,11 +261,16 @@ class Conversation:
         return FormattedText([("class:bottom-toolbar", " · ".join(parts))])
 
     async def _type(self) -> None:
-        """Take lines until the user leaves."""
-        session = self._session()
-        with contextlib.suppress(EOFError, ConnectionClosed):
-            while not self._closed_by_user:
-                await self._do(await session.prompt_async())
+        """Let the user edit lines until they leave."""
+        with contextlib.suppress(EOFError):
+            await self._session().prompt_async()
+
+    async def _work(self) -> None:
+        """Do what the lines say, one after the other."""
+        with contextlib.suppress(ConnectionClosed):  # the receiving side tells
+            while True:
+                await self._do(await self._lines.get())
+        await asyncio.get_running_loop().create_future()
 
     async def _do(self, line: str) -> None:
         if not line:
@@ -255,6 +292,7 @@ class Conversation:
     async def _send(self, message: str | bytes) -> None:
         await self._ws.send(message)
         self._counts.sent += 1
+        say(message_lines(message), mark=">", mark_style="class:out")
 
     # -- commands --------------------------------------------------------------------------------
 
@@ -265,7 +303,6 @@ class Conversation:
             say(f"{error}; nothing is sent", "class:bad")
             return
         await self._send(data)
-        say(f"binary, {size(len(data))} sent", "class:note", mark=">")
 
     async def _close(self, argument: str) -> None:
         try:
@@ -280,7 +317,7 @@ class Conversation:
         say(indent(HELP, " " * 15))
 
     async def _info(self, _argument: str) -> None:
-        names = ", ".join(extension.name for extension in self._ws.protocol.extensions) or "none"
+        names = ", ".join(extension.name for extension in self._ws.extensions) or "none"
         lines = (
             f"address       {self._plan.uri}",
             f"peer          {self._ws.remote_address}",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from duplexer.cli.front import ServerConnection, serve, unix_serve
+from duplexer.asyncio.server import ServerConnection, serve, unix_serve
 from duplexer.cli.outcome import Failure, Status, bind_failure
 from duplexer.cli.signals import on_signals
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Iterator
 
-    from duplexer.cli.front import Server
+    from duplexer.asyncio.server import Server
 
 __all__ = ["Handler", "Listen", "listen_options", "run_server"]
 

@@ -12,8 +12,8 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from duplexer.cli.front import InvalidHandshake, InvalidStatus, InvalidURI
 from duplexer.cli.render import escape, preview
+from duplexer.errors import InvalidHandshake, InvalidStatus, InvalidURI
 
 __all__ = ["Failure", "Status", "bind_failure", "connect_failure"]
 

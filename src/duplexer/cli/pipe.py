@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from duplexer.cli.connect import open_connection
-from duplexer.cli.front import ConnectionClosed, ConnectionClosedOK, explain
 from duplexer.cli.outcome import Failure, Status
 from duplexer.cli.render import escape, parse_hex
 from duplexer.cli.signals import on_signals
+from duplexer.errors import ConnectionClosed, ConnectionClosedOK
 
 if TYPE_CHECKING:
     import signal
 
+    from duplexer.asyncio.client import ClientConnection
     from duplexer.cli.connect import Plan
-    from duplexer.cli.front import ClientConnection
 
 __all__ = ["Input", "Output", "pipe"]
 
@@ -148,7 +148,7 @@ class Pipe:
         except ConnectionClosed as closed:
             if isinstance(closed, ConnectionClosedOK):
                 return Status.OK
-            for line in explain(self._ws).splitlines():
+            for line in self._ws.explain().splitlines():
                 click.echo(escape(line), err=True)
             return Status.CLOSED
 
@@ -225,7 +225,7 @@ class Pipe:
                     size=0 if close is None else 2 + len(close.reason.encode()),
                     code=1006 if close is None else close.code,
                     reason="" if close is None else close.reason,
-                    explanation=explain(self._ws),
+                    explanation=self._ws.explain(),
                 )
 
 

@@ -82,7 +82,8 @@ def _broken(name: str, error: Exception) -> Failure:
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith("<frozen") and frame.filename != importlib.__file__
     ]
-    last = frames[-1]
+    theirs = [frame for frame in frames if Path(frame.filename).is_relative_to(Path.cwd())]
+    last = (theirs or frames)[-1]
     return _wrong(
         f"'{name}' cannot be imported: {type(error).__name__}: {error}",
         f"correct {last.filename}, line {last.lineno}",

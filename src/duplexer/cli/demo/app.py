@@ -16,20 +16,16 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from duplexer._version import VERSION
-from duplexer.cli.front import (
-    ConnectionClosed,
-    Headers,
-    Response,
-    broadcast,
-)
+from duplexer.asyncio.server import broadcast
+from duplexer.errors import ConnectionClosed
+from duplexer.http.headers import Headers
+from duplexer.http.messages import Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from duplexer.cli.front import (
-        Request,
-        ServerConnection,
-    )
+    from duplexer.asyncio.server import ServerConnection
+    from duplexer.http.messages import Request
 
 __all__ = ["Demo", "page"]
 
@@ -120,7 +116,11 @@ class Demo:
 
     def check_path(self, _connection: ServerConnection, request: Request) -> Response | None:
         """404 for a WebSocket anywhere but at an endpoint."""
-        if request.path.partition("?")[0] in ENDPOINTS:
+        path = request.path.partition("?")[0]
+        route = self.routes().get(path)
+        if route is not None:
+            return route(request)
+        if path in ENDPOINTS:
             return None
         body = b"No such endpoint. There are /echo, /chat and /clock, and a page at /.\n"
         answer = _response("text/plain; charset=utf-8", body)
