@@ -9,34 +9,100 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from duplexer._pure import choose_build
-from duplexer._version import VERSION as __version__
+from duplexer._version import VERSION
 
 choose_build()
 
+__version__ = VERSION
+
 if TYPE_CHECKING:
-    from duplexer.asyncio.client import ClientConnection, connect, unix_connect
-    from duplexer.asyncio.connection import Connection, Listener
-    from duplexer.asyncio.server import Server, ServerConnection, broadcast, serve, unix_serve
-    from duplexer.carriers.static import StaticFiles
-    from duplexer.core.closing import State
-    from duplexer.core.prepared import Prepared
-    from duplexer.errors import (
-        Close,
-        CloseCode,
-        ConcurrencyError,
-        ConnectionClosed,
-        ConnectionClosedError,
-        ConnectionClosedOK,
-        InvalidHandshake,
-        InvalidState,
-        InvalidStatus,
-        InvalidURI,
-        ProtocolError,
-        WebSocketException,
+    from duplexer.asyncio.client import (
+        ClientConnection as ClientConnection,
     )
-    from duplexer.http.headers import Headers
-    from duplexer.http.messages import Request, Response
-    from duplexer.limits import Limits
+    from duplexer.asyncio.client import (
+        connect as connect,
+    )
+    from duplexer.asyncio.client import (
+        unix_connect as unix_connect,
+    )
+    from duplexer.asyncio.connection import (
+        Connection as Connection,
+    )
+    from duplexer.asyncio.connection import (
+        Listener as Listener,
+    )
+    from duplexer.asyncio.server import (
+        Server as Server,
+    )
+    from duplexer.asyncio.server import (
+        ServerConnection as ServerConnection,
+    )
+    from duplexer.asyncio.server import (
+        broadcast as broadcast,
+    )
+    from duplexer.asyncio.server import (
+        serve as serve,
+    )
+    from duplexer.asyncio.server import (
+        unix_serve as unix_serve,
+    )
+    from duplexer.carriers.static import (
+        StaticFiles as StaticFiles,
+    )
+    from duplexer.core.closing import (
+        State as State,
+    )
+    from duplexer.core.prepared import (
+        Prepared as Prepared,
+    )
+    from duplexer.errors import (
+        Close as Close,
+    )
+    from duplexer.errors import (
+        CloseCode as CloseCode,
+    )
+    from duplexer.errors import (
+        ConcurrencyError as ConcurrencyError,
+    )
+    from duplexer.errors import (
+        ConnectionClosed as ConnectionClosed,
+    )
+    from duplexer.errors import (
+        ConnectionClosedError as ConnectionClosedError,
+    )
+    from duplexer.errors import (
+        ConnectionClosedOK as ConnectionClosedOK,
+    )
+    from duplexer.errors import (
+        InvalidHandshake as InvalidHandshake,
+    )
+    from duplexer.errors import (
+        InvalidState as InvalidState,
+    )
+    from duplexer.errors import (
+        InvalidStatus as InvalidStatus,
+    )
+    from duplexer.errors import (
+        InvalidURI as InvalidURI,
+    )
+    from duplexer.errors import (
+        ProtocolError as ProtocolError,
+    )
+    from duplexer.errors import (
+        WebSocketException as WebSocketException,
+    )
+    from duplexer.http.headers import (
+        Headers as Headers,
+    )
+    from duplexer.http.messages import (
+        Request as Request,
+    )
+    from duplexer.http.messages import (
+        Response as Response,
+    )
+    from duplexer.limits import (
+        Limits as Limits,
+    )
 
 #: Public name → module that has it.
 _HOMES = {
@@ -71,7 +137,7 @@ _HOMES = {
     "unix_serve": "asyncio.server",
 }
 
-__all__ = ["__version__", *_HOMES]
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - names all the same
 
 
 def __getattr__(name: str) -> Any:

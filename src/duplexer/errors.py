@@ -37,7 +37,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -431,7 +431,7 @@ class InvalidStatus(InvalidHandshake):
 
     name = "status"
 
-    _HINTS = {
+    _HINTS: ClassVar[dict[int, str]] = {
         400: "the server found the request malformed; is a proxy changing it?",
         401: "credentials are missing or the token has expired",
         403: "the origin or the user is not allowed; check origin= and the credentials",

@@ -181,7 +181,7 @@ class Receiving:
 
 def _install() -> None:
     try:
-        from duplexer.asyncio import _slots
+        from duplexer.asyncio import _slots  # type: ignore[attr-defined]
     except ImportError:
         return  # interpreted: the iterator protocol does
     _slots.install()

@@ -222,7 +222,7 @@ class connect:  # noqa: N801 - a verb, as in ``websockets``
         self._connection = await self._connect()
         return self._connection
 
-    async def __aexit__(self, exc_type: Any, exc: Any, tb: Any) -> None:
+    async def __aexit__(self, exc_type: object, exc: object, tb: object) -> None:
         await self._connection.__aexit__(exc_type, exc, tb)
 
     async def __aiter__(self) -> AsyncIterator[ClientConnection]:

@@ -1,4 +1,4 @@
-"""A connection under asyncio: what its user calls. What happens for every message is in ``pump``."""
+"""A connection under asyncio: what its user calls. What every message goes through is ``pump``."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ class Connection(Wire, ConnectionBase, asyncio.BufferedProtocol):
     def send_slowly(self, message: Any, text: bool | None, compress: bool | None) -> Any:
         """Send what is not simply a message, or when it is not simply possible."""
         if isinstance(message, (str, bytes, bytearray, memoryview, Prepared)):
-            if self.fragmenting is None and not self.write_paused:
+            if isinstance(message, Prepared) and self.fragmenting is None and not self.write_paused:
                 self._send_prepared(message)
                 return self.drain()
             return self._send_later(message, text, compress)
@@ -344,7 +344,7 @@ class Connection(Wire, ConnectionBase, asyncio.BufferedProtocol):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, exc_type: Any, exc: Any, tb: Any) -> None:
+    async def __aexit__(self, exc_type: object, exc: object, tb: object) -> None:
         await self.close(1000 if exc_type is None else 1011)
 
     # -- opening ---------------------------------------------------------------------------------
@@ -394,7 +394,7 @@ class Connection(Wire, ConnectionBase, asyncio.BufferedProtocol):
         except StopIteration as stop:
             self._steps = None
             self._opened(stop.value)
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the connection is told
             self._steps = None
             self.opening_failed(exc)
 
@@ -419,7 +419,7 @@ class Connection(Wire, ConnectionBase, asyncio.BufferedProtocol):
             except StopIteration as stop:
                 self._steps = None
                 self._opened(stop.value)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - likewise
                 self._steps = None
                 self.opening_failed(error)
             else:

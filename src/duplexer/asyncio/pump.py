@@ -284,7 +284,7 @@ class Wire(Source):
             self.transport.writelines(data)
         return 0
 
-    # -- what the connection defines ----------------------------------------------------------------
+    # -- what the connection defines -----------------------------------------------------------
 
     def opening_data(self, data: bytes) -> None:
         """Bytes of the opening handshake."""

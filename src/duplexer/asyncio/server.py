@@ -77,7 +77,7 @@ class ServerConnection(Connection):
     def _call(self, callback: Callable[..., None], *args: Any) -> None:
         try:
             callback(*args)
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - the user's code: it is logged
             self._report(exc)
 
     def _report(self, exc: BaseException) -> None:
@@ -91,7 +91,7 @@ class ServerConnection(Connection):
             return super().deliver()
         try:
             return super().deliver()
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - the user's code: it is logged
             self._report(exc)
             return 0
 
@@ -227,7 +227,7 @@ class Server:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, exc_type: Any, exc: Any, tb: Any) -> None:
+    async def __aexit__(self, exc_type: object, exc: object, tb: object) -> None:
         self.close()
         await self.wait_closed()
 
@@ -341,7 +341,7 @@ class serve:  # noqa: N801 - a verb, as in ``websockets``
         self._server = await self._start()
         return self._server
 
-    async def __aexit__(self, exc_type: Any, exc: Any, tb: Any) -> None:
+    async def __aexit__(self, exc_type: object, exc: object, tb: object) -> None:
         await self._server.__aexit__(exc_type, exc, tb)
 
 
@@ -382,7 +382,7 @@ def broadcast(
                 session.fail(exc, 1008, "slow consumer")
                 connection.abort()
             failures.append(exc)
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - one connection must not keep others waiting
             failures.append(exc)
     if failures and raise_exceptions:
         raise ExceptionGroup("broadcast failed", failures)

@@ -32,7 +32,7 @@ class Extension:
         raise NotImplementedError
 
     def wants(self, size: int, text: bool, compress: bool | None) -> bool:
-        """Whether a message of ``size`` bytes is to be transformed; ``compress`` is the user's say."""
+        """Whether to transform a message of ``size`` bytes; ``compress`` is the user's say."""
         raise NotImplementedError
 
     def encode(self, data: bytes | bytearray | memoryview, fin: bool, first: bool) -> bytes:
@@ -44,7 +44,7 @@ class Extension:
         raise NotImplementedError
 
     def prepare(self, data: bytes) -> bytes:
-        """Transform a whole message so that any connection with this ``prepare_key`` may send it."""
+        """Transform a whole message for any connection with this ``prepare_key``."""
         raise NotImplementedError
 
     def prepared_sent(self) -> None:

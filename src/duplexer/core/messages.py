@@ -56,7 +56,7 @@ class Inbox:
         self.rest[self.head] = None  # type: ignore[index]
         self.head += 1
         if self.head >= 256 and self.head * 2 >= len(self.rest):  # type: ignore[arg-type]
-            del self.rest[: self.head]  # type: ignore[union-attr, index]
+            del self.rest[: self.head]  # type: ignore[union-attr]
             self.head = 0
         if isinstance(message, (str, bytes)):
             self.size -= len(message) + self.overhead

@@ -1,1 +1,1 @@
-"""What all fronts share: the steps of opening a connection, and what a connection tells of itself."""
+"""What all fronts share: the steps of opening a connection, and what each tells of itself."""

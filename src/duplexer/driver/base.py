@@ -35,7 +35,7 @@ class ConnectionBase:
     def id(self) -> uuid.UUID:
         """A unique identifier of this connection, for logs."""
         if self._id is None:
-            self._id = uuid.uuid4()
+            self._id = uuid.uuid4()  # type: ignore[misc]  # a slot of the front's class
         return self._id
 
     @property
@@ -55,7 +55,7 @@ class ConnectionBase:
 
     @property
     def close_code(self) -> int | None:
-        """The code of the peer's Close (RFC 6455 7.1.5); 1006 if there was none, ``None`` if open."""
+        """The code of the peer's Close; 1006 without one, ``None`` while open (RFC 6455 7.1.5)."""
         session = self.session
         if session is None or session.state is not State.CLOSED:
             return None

@@ -46,12 +46,9 @@ def limits_from(limits: Limits | None, **given: Any) -> Limits:
     for name, value in given.items():
         if value is UNSET:
             continue
-        if isinstance(value, tuple):
-            if name == "max_size":
-                value, changes["max_frame"] = value
-            elif name in ("max_queue", "write_limit"):
-                value = value[0]
-        changes[_FIELDS[name]] = value
+        changes[_FIELDS[name]] = value[0] if isinstance(value, tuple) else value
+        if name == "max_size" and isinstance(value, tuple):
+            changes["max_frame"] = value[1]
     return base.replace(**changes) if changes else base
 
 
