@@ -74,6 +74,7 @@ fuzz: $(VENV)/.with-test $(VENV)/.with-fuzz $(VENV)/.built
 	$(BIN)/python tools/fuzz.py --seconds $(TIME) $(ARGS)
 
 bench: $(VENV)/.with-bench $(VENV)/.built
+	tools/system.sh zlib
 	$(BIN)/python -m benchmarks $(ARGS)
 
 docs: $(VENV)/.with-docs

@@ -33,6 +33,10 @@ header = os.path.join(sysconfig.get_path("include"), "Python.h")
 raise SystemExit(not os.path.exists(header))'
 }
 
+has_zlib() {
+    echo '#include <zlib.h>' | "${CC:-cc}" -fsyntax-only -x c -
+}
+
 for name in "$@"; do
     case $name in
         venv) need python3-venv required "$PYTHON" -c 'import ensurepip, venv' ;;
@@ -40,6 +44,7 @@ for name in "$@"; do
             need gcc required command -v "${CC:-cc}"
             need python3-dev required has_headers
             ;;
+        zlib) need zlib1g-dev optional has_zlib ;;
         chromium) need chromium optional command -v chromium ;;
         *) echo "unknown need: $name" >&2; exit 2 ;;
     esac
