@@ -1,0 +1,1 @@
+"""Extensions of the protocol (RFC 6455 9)."""
