@@ -63,6 +63,7 @@ class Connection(Wire, ConnectionBase, asyncio.BufferedProtocol):
         "_half_closed",
         "_id",
         "_open_timer",
+        "_stage",
         "_stall",
         "_steps",
         "_timer",
@@ -93,6 +94,7 @@ class Connection(Wire, ConnectionBase, asyncio.BufferedProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
         self._stall: asyncio.TimerHandle | None = None
+        self._stage = -1
         self._half_closed = False
         self._drain_waiters: list[asyncio.Future[None]] | None = None
         self._closed_waiters: list[asyncio.Future[None]] | None = None
@@ -354,8 +356,6 @@ class Connection(Wire, ConnectionBase, asyncio.BufferedProtocol):
         self.transport = transport
         self.write = getattr(transport, "write_nocheck", None) or transport.write
         transport.set_write_buffer_limits(self.limits.write_high)
-        if self.limits.open_timeout is not None and self._open_timer is None:
-            self._open_timer = self.loop.call_later(self.limits.open_timeout, self._open_too_late)
         self._steps = self.opening_steps()
         self._advance(None)
 
@@ -372,24 +372,24 @@ class Connection(Wire, ConnectionBase, asyncio.BufferedProtocol):
         elif self._steps is not None:
             self._advance(data)
 
-    def _advance(self, value: Any) -> None:
+    def _advance(self, value: Any, error: BaseException | None = None) -> None:
         steps = self._steps
         assert steps is not None
         try:
             while True:
-                step = steps.send(value)
-                value = None
+                step = steps.send(value) if error is None else steps.throw(error)
+                value = error = None
                 if isinstance(step, Write):
                     self.transport.write(step.data)
                 elif isinstance(step, Read):
-                    if self._early:
-                        value = self._early.pop(0)
-                        continue
-                    return
-                elif isinstance(step, Call):
-                    value = step.function(*step.args)
+                    if not self._early:
+                        self._time_limit(step)
+                        return
+                    value = self._early.pop(0)
+                else:
+                    value = self._call(step)
                     if isawaitable(value):
-                        self._await_call(value)
+                        self._await(value)
                         return
         except StopIteration as stop:
             self._steps = None
@@ -398,43 +398,53 @@ class Connection(Wire, ConnectionBase, asyncio.BufferedProtocol):
             self._steps = None
             self.opening_failed(exc)
 
-    def _await_call(self, value: Any) -> None:
+    def _time_limit(self, step: Read) -> None:
+        if step.stage == self._stage:
+            return
+        self._stage = step.stage
+        if self._open_timer is not None:
+            self._open_timer.cancel()
+            self._open_timer = None
+        if step.timeout is not None:
+            self._open_timer = self.loop.call_later(step.timeout, self._open_too_late)
+
+    def _open_too_late(self) -> None:
+        self._open_timer = None
+        if self._steps is not None and self._call_task is None:
+            self._advance(None, TimeoutError("timed out during opening handshake"))
+
+    def _call(self, step: Call) -> Any:
+        if step.blocking:
+            return self.loop.run_in_executor(None, step.function, *step.args)
+        try:
+            return step.function(*step.args)
+        except Exception as exc:  # noqa: BLE001 - thrown in where it belongs
+            return _failed(exc)
+
+    def _await(self, value: Any) -> None:
         self.transport.pause_reading()
         self._call_task = task = asyncio.ensure_future(value, loop=self.loop)
-        task.add_done_callback(self._call_done)
+        task.add_done_callback(self._awaited)
 
-    def _call_done(self, task: asyncio.Future[Any]) -> None:
+    def _awaited(self, task: asyncio.Future[Any]) -> None:
         self._call_task = None
-        steps = self._steps
-        if steps is None or self.lost:
-            if not task.cancelled():
-                task.exception()
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if self._steps is None or self.lost:
             return
         self.transport.resume_reading()
-        if task.cancelled() or task.exception() is not None:
-            exc = asyncio.CancelledError() if task.cancelled() else task.exception()
-            assert exc is not None
-            try:
-                step = steps.throw(exc)
-            except StopIteration as stop:
-                self._steps = None
-                self._opened(stop.value)
-            except BaseException as error:  # noqa: BLE001 - likewise
-                self._steps = None
-                self.opening_failed(error)
-            else:
-                assert isinstance(step, Write)
-                self.transport.write(step.data)
-                self._advance(None)
-        else:
+        if error is None:
             self._advance(task.result())
+        else:
+            self._advance(
+                None, error if isinstance(error, Exception) else RuntimeError(repr(error))
+            )
 
     def _opened(self, outcome: tuple[Agreement, bytes] | None) -> None:
         if self._open_timer is not None:
             self._open_timer.cancel()
             self._open_timer = None
         if outcome is None:  # no WebSocket: it has been answered
-            self.transport.close()
+            self.linger()
             return
         agreement, rest = outcome
         self.response = agreement.response
@@ -462,12 +472,20 @@ class Connection(Wire, ConnectionBase, asyncio.BufferedProtocol):
         """The handshake has failed by ``exc``."""
         raise NotImplementedError
 
-    def _open_too_late(self) -> None:
-        self._open_timer = None
-        steps, self._steps = self._steps, None
-        if steps is not None:
-            steps.close()
-            self.opening_failed(TimeoutError("timed out during opening handshake"))
+    def linger(self) -> None:
+        """Close after what was written: the peer's unread bytes must not reset the connection.
+
+        That would lose our last words. So we stop writing, and read until the peer has closed too.
+        """
+        if self.lost or self._half_closed:
+            return
+        self._half_closed = True
+        if not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.transport.write_eof()
+        if self.session is None and self.limits.close_timeout is not None:
+            self._open_timer = self.loop.call_later(self.limits.close_timeout, self.transport.abort)
 
     # -- what the pump leaves to us --------------------------------------------------------------
 
@@ -497,14 +515,9 @@ class Connection(Wire, ConnectionBase, asyncio.BufferedProtocol):
         if session.phase is Phase.CLOSED_BOTH and self.is_server:
             self.flush()
             self.transport.close()  # the server is the first to close TCP (RFC 6455 7.1.1)
-        elif session.phase is Phase.FAILED and not self._half_closed:
-            # Closing with unread bytes would reset the connection, and our Close be lost.
-            self._half_closed = True
+        elif session.phase is Phase.FAILED:
             self.flush()
-            if self.transport.can_write_eof():
-                self.transport.write_eof()
-            else:
-                self.transport.close()
+            self.linger()
 
     def rearm(self) -> None:
         """Have ``_on_timer`` called when the session's deadline comes."""
@@ -634,6 +647,10 @@ class Connection(Wire, ConnectionBase, asyncio.BufferedProtocol):
         if self.session is None:
             raise InvalidState("the opening handshake has not been finished")
         return self.session
+
+
+async def _failed(exc: Exception) -> None:
+    raise exc
 
 
 def _control_payload(data: Any) -> bytes:

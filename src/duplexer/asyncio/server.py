@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import aiofastnet
 
 from duplexer.asyncio.connection import Connection, Listener
+from duplexer.carriers.routes import Routes
 from duplexer.core.prepared import Prepared
 from duplexer.driver.accept import Serving, open_server
 from duplexer.driver.options import UNSET, limits_from, server_extensions
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import re
     import socket
     import ssl as ssl_module
-    from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 
     from duplexer.core.extension import ServerExtensionFactory
     from duplexer.driver.steps import Steps
@@ -57,6 +58,11 @@ class ServerConnection(Connection):
         secure = self.transport.get_extra_info("sslcontext") is not None
         return open_server(self, self.server.serving, secure=secure)
 
+    def is_full(self) -> bool:
+        """Whether the server has as many connections as it may have."""
+        bound = self.limits.max_connections
+        return bound is not None and len(self.server.connections) >= bound
+
     def opened(self) -> None:
         """The handshake is done: let the handler have the connection."""
         server = self.server
@@ -69,12 +75,12 @@ class ServerConnection(Connection):
             self.listener = (
                 server.listener() if isinstance(server.listener, type) else server.listener
             )
-            self._call(self.listener.on_open, self)
+            self._guard(self.listener.on_open, self)
             return
         self.handler_task = task = self.loop.create_task(server.handler(self))
         task.add_done_callback(self._handler_done)
 
-    def _call(self, callback: Callable[..., None], *args: Any) -> None:
+    def _guard(self, callback: Callable[..., None], *args: Any) -> None:
         try:
             callback(*args)
         except Exception as exc:  # noqa: BLE001 - the user's code: it is logged
@@ -114,14 +120,11 @@ class ServerConnection(Connection):
 
     def opening_failed(self, exc: BaseException) -> None:
         """The handshake has failed: answer if that is possible, and leave."""
-        if not self.lost:
-            if not isinstance(exc, (TimeoutError, OSError, WebSocketException)):
-                self.logger.error("opening handshake failed", exc_info=exc)
-                error = make_response(500, b"The server failed. See its log for more.\n")
-                error.headers["Connection"] = "close"
-                self.transport.write(error.serialize())
-            self.transport.close()
-        self.logger.debug("opening handshake failed: %r", exc)
+        if isinstance(exc, (OSError, WebSocketException)):
+            self.logger.debug("opening handshake failed: %r", exc)
+        else:
+            self.logger.error("opening handshake failed", exc_info=exc)
+        self.linger()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Part of asyncio's Protocol."""
@@ -201,7 +204,7 @@ class Server:
         self.close_reason = reason
         self.server.close()
         for connection in list(self.opening):
-            connection.abort()
+            connection.transport.close()
         if close_connections:
             for connection in list(self._connections):
                 connection.start_close(code, reason)
@@ -272,7 +275,7 @@ class serve:  # noqa: N801 - a verb, as in ``websockets``
             [ServerConnection, Request, Response], Awaitable[Response | None] | Response | None
         ]
         | None = None,
-        http: Any = None,
+        http: Mapping[str, Any] | None = None,
         server_header: str | None = SERVER,
         limits: Limits | None = None,
         open_timeout: float | None = UNSET,
@@ -309,6 +312,7 @@ class serve:  # noqa: N801 - a verb, as in ``websockets``
             process_request=process_request,
             process_response=process_response,
             select_subprotocol=select_subprotocol,
+            routes=None if http is None else Routes(http),
         )
         self._make_server = functools.partial(
             Server, handler, self._serving, create_connection=create_connection, logger=logger

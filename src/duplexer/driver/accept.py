@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import time
 from typing import TYPE_CHECKING, Any
 
+from duplexer.carriers.dates import http_date
+from duplexer.carriers.h1 import ServerCarrier
 from duplexer.dialects.rfc6455 import RFC6455
 from duplexer.driver.steps import Call, Read, Write
 from duplexer.errors import HttpError
 from duplexer.handshake.server import ServerOptions, accept, refuse
-from duplexer.http.h1 import RequestReader
+from duplexer.http.messages import Response, is_upgrade
 from duplexer.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
+    from duplexer.carriers.routes import Routes
     from duplexer.core.dialect import Dialect
-    from duplexer.driver.steps import Steps
+    from duplexer.driver.steps import Step, Steps
+    from duplexer.handshake.negotiate import Agreement
+    from duplexer.http.messages import Request
 
 __all__ = ["Serving", "open_server"]
 
@@ -28,30 +35,111 @@ class Serving:
     options: ServerOptions
     limits: Limits = DEFAULT_LIMITS
     dialects: Sequence[Dialect] = (RFC6455,)
+    routes: Routes | None = None
+    #: (connection, request) → a response in place of a WebSocket, or ``None``
     process_request: Callable[..., Any] | None = None
+    #: (connection, request, response) → another response, or ``None``
     process_response: Callable[..., Any] | None = None
+    #: (connection, offered) → the subprotocol, or ``None``
     select_subprotocol: Callable[..., Any] | None = None
 
 
 def open_server(connection: Any, serving: Serving, *, secure: bool) -> Steps:
-    """Read a request and answer it: ends in the agreement and the first bytes after it."""
-    reader = RequestReader(serving.limits)
-    request = None
-    try:
-        while request is None:
-            data = yield Read()
-            if not data:
+    """Answer requests until one becomes a WebSocket.
+
+    Ends in the agreement and the first bytes after the request, or in ``None`` when the connection
+    is to be closed. ``connection`` gets the ``request``, and says whether it ``is_full``.
+    """
+    carrier = ServerCarrier(
+        serving.limits,
+        serving.routes,
+        secure=secure,
+        server_header=serving.options.server_header,
+    )
+    while not carrier.closing:
+        try:
+            request = yield from _read_request(carrier)
+            if request is None:
                 return None
-            request = reader.feed(data)
-        connection.request = request
-        if serving.process_request is not None:
-            response = yield Call(serving.process_request, (connection, request))
-            if response is not None:
-                yield Write(response.serialize())
-                return None
-        agreement = accept(request, serving.options, secure=secure, dialects=serving.dialects)
-    except HttpError as exc:
-        yield Write(refuse(exc).serialize())
+            connection.request = request
+            agreement = yield from _answer(connection, serving, carrier, request)
+        except HttpError as error:
+            yield Write(carrier.refuse(error, date=http_date(time.time())))
+        except Exception:  # the user's code failed: the client hears no more than that
+            error = HttpError(500, "the server failed; its log says more")
+            yield Write(carrier.refuse(error, date=http_date(time.time())))
+            raise
+        else:
+            if agreement is not None:
+                return agreement, carrier.take_rest()
+    return None
+
+
+def _read_request(carrier: ServerCarrier) -> Generator[Step, Any, Request | None]:
+    request = carrier.next_request()
+    while request is None:
+        if carrier.closing:
+            return None
+        interim = carrier.interim()
+        if interim:
+            yield Write(interim)
+        try:
+            data = yield Read(carrier.timeout, carrier.stage)
+        except TimeoutError:
+            answer = carrier.expire(date=http_date(time.time()))
+            if answer:
+                yield Write(answer)
+            return None
+        if not data:
+            return None
+        request = carrier.receive(data)
+    return request
+
+
+def _answer(
+    connection: Any, serving: Serving, carrier: ServerCarrier, request: Request
+) -> Generator[Step, Any, Agreement | None]:
+    response: Response | None = None
+    if serving.process_request is not None:
+        response = yield Call(serving.process_request, (connection, request))
+        if response is not None and not isinstance(response, Response):
+            raise TypeError(
+                f"process_request must return a Response or None, not {type(response).__name__}"
+            )
+    if not is_upgrade(request):
+        if response is None:
+            target = carrier.target(request)
+            response = yield Call(target.call, (request,), target.blocking)
+            if not isinstance(response, Response):
+                raise TypeError(
+                    f"what answers {request.path} must return a Response, not "
+                    f"{type(response).__name__}"
+                )
+        yield Write(carrier.respond(request, response, date=http_date(time.time())))
         return None
-    yield Write(agreement.response.serialize())
-    return agreement, reader.rest
+    agreement: Agreement | None = None
+    if response is None:
+        try:
+            agreement = _accept(connection, serving, request, secure=carrier.secure)
+            response = agreement.response
+        except HttpError as error:
+            response = refuse(error, serving.options.server_header)
+    if serving.process_response is not None:
+        changed = yield Call(serving.process_response, (connection, request, response))
+        response = response if changed is None else changed
+    connection.response = response
+    if agreement is not None and response.status_code == 101:
+        yield Write(response.serialize())
+        return dataclasses.replace(agreement, response=response)
+    yield Write(carrier.respond(request, response, date=http_date(time.time())))
+    return None
+
+
+def _accept(connection: Any, serving: Serving, request: Request, *, secure: bool) -> Agreement:
+    if connection.is_full():
+        raise HttpError(503, "too many connections; try again later", [("Retry-After", "5")])
+    options = serving.options
+    if serving.select_subprotocol is not None:
+        select = functools.partial(serving.select_subprotocol, connection)
+        options = dataclasses.replace(options, select_subprotocol=select)
+    return accept(request, options, secure=secure, dialects=serving.dialects)

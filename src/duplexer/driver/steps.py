@@ -15,7 +15,14 @@ __all__ = ["Call", "Read", "Step", "Steps", "Write"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Read:
-    """Wants the next bytes of the peer; ``b""`` says that there will be none."""
+    """Wants the next bytes of the peer; ``b""`` says that there will be none.
+
+    They may take ``timeout`` seconds from when ``stage`` was first seen, all reads of that stage
+    together; then ``TimeoutError`` is thrown in. ``None`` leaves the time to whoever dials.
+    """
+
+    timeout: float | None = None
+    stage: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,10 +34,15 @@ class Write:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Call:
-    """Wants a hook of the user's to be called, and what it gives back (awaited where one can)."""
+    """Wants a function of the user's to be called, and what it gives back.
+
+    A front that can await awaits that; one that must not block calls a ``blocking`` function in a
+    thread. What it raises is thrown in.
+    """
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
+    blocking: bool = False
 
 
 Step = Read | Write | Call
