@@ -66,8 +66,8 @@ def open_server(connection: Any, serving: Serving, *, secure: bool) -> Steps:
         except HttpError as error:
             yield Write(carrier.refuse(error, date=http_date(time.time())))
         except Exception:  # the user's code failed: the client hears no more than that
-            error = HttpError(500, "the server failed; its log says more")
-            yield Write(carrier.refuse(error, date=http_date(time.time())))
+            failure = HttpError(500, "the server failed; its log says more")
+            yield Write(carrier.refuse(failure, date=http_date(time.time())))
             raise
         else:
             if agreement is not None:

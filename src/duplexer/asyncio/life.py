@@ -1,0 +1,416 @@
+"""The life of a connection under asyncio: opening, deadlines, back-pressure, the end.
+
+What asyncio's Protocol is told and what happens rarely; ``pump`` has what happens for every
+message, ``connection`` what the user calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any
+
+from duplexer.asyncio.pump import Wire
+from duplexer.core.closing import Phase
+from duplexer.core.events import PingReceived, PongReceived
+from duplexer.core.session import Session
+from duplexer.driver.base import ConnectionBase
+from duplexer.driver.steps import Call, Read, Write
+from duplexer.errors import InvalidState
+
+if TYPE_CHECKING:
+    import uuid
+
+    from duplexer.driver.steps import Steps
+    from duplexer.handshake.negotiate import Agreement
+    from duplexer.http.messages import Request, Response
+    from duplexer.limits import Limits
+
+__all__ = ["Life"]
+
+
+class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
+    """A connection without what its user calls."""
+
+    # A place for the user's own attributes; interpreted, the base class has one already.
+    __slots__ = (
+        *(() if Wire.__dictoffset__ else ("__dict__",)),
+        "_call_task",
+        "_closed_waiters",
+        "_drain_waiters",
+        "_early",
+        "_half_closed",
+        "_id",
+        "_open_timer",
+        "_stage",
+        "_stall",
+        "_steps",
+        "_timer",
+        "_timer_due",
+        "limits",
+        "request",
+        "response",
+        "subprotocol",
+    )
+
+    logger: logging.Logger | logging.LoggerAdapter[Any] = logging.getLogger("duplexer")
+    is_server = False
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
+        super().__init__(loop)
+        self.limits = limits
+        self.queue_messages = (1 << 62) if limits.queue_messages is None else limits.queue_messages
+        self.queue_bytes = limits.queue_bytes
+        self.write_high = limits.write_high
+        self.request: Request | None = None
+        self.response: Response | None = None
+        self.subprotocol: str | None = None
+        self._id: uuid.UUID | None = None
+        self._steps: Steps | None = None
+        self._call_task: asyncio.Future[Any] | None = None
+        self._early: list[bytes] | None = None
+        self._open_timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
+        self._stall: asyncio.TimerHandle | None = None
+        self._stage = -1
+        self._half_closed = False
+        self._drain_waiters: list[asyncio.Future[None]] | None = None
+        self._closed_waiters: list[asyncio.Future[None]] | None = None
+
+    # -- opening ---------------------------------------------------------------------------------
+
+    def connection_made(self, transport: Any) -> None:
+        """Part of asyncio's Protocol."""
+        self.transport = transport
+        self.write = getattr(transport, "write_nocheck", None) or transport.write
+        transport.set_write_buffer_limits(self.limits.write_high)
+        self._steps = self.opening_steps()
+        self._advance(None)
+
+    def opening_steps(self) -> Steps:
+        """The steps of the opening handshake; they end in an agreement and what was read beyond."""
+        raise NotImplementedError
+
+    def opening_data(self, data: bytes) -> None:
+        """Bytes of the opening handshake."""
+        if self._call_task is not None:
+            if self._early is None:
+                self._early = []
+            self._early.append(data)
+        elif self._steps is not None:
+            self._advance(data)
+
+    def _advance(self, value: Any, error: BaseException | None = None) -> None:
+        steps = self._steps
+        assert steps is not None
+        try:
+            while True:
+                step = steps.send(value) if error is None else steps.throw(error)
+                value = error = None
+                if isinstance(step, Write):
+                    self.transport.write(step.data)
+                elif isinstance(step, Read):
+                    if not self._early:
+                        self._time_limit(step)
+                        return
+                    value = self._early.pop(0)
+                else:
+                    value = self._call(step)
+                    if isawaitable(value):
+                        self._await(value)
+                        return
+        except StopIteration as stop:
+            self._steps = None
+            self._opened(stop.value)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the connection is told
+            self._steps = None
+            self.opening_failed(exc)
+
+    def _time_limit(self, step: Read) -> None:
+        if step.stage == self._stage:
+            return
+        self._stage = step.stage
+        if self._open_timer is not None:
+            self._open_timer.cancel()
+            self._open_timer = None
+        if step.timeout is not None:
+            self._open_timer = self.loop.call_later(step.timeout, self._open_too_late)
+
+    def _open_too_late(self) -> None:
+        self._open_timer = None
+        if self._steps is not None and self._call_task is None:
+            self._advance(None, TimeoutError("timed out during opening handshake"))
+
+    def _call(self, step: Call) -> Any:
+        if step.blocking:
+            return self.loop.run_in_executor(None, step.function, *step.args)
+        try:
+            return step.function(*step.args)
+        except Exception as exc:  # noqa: BLE001 - thrown in where it belongs
+            return _failed(exc)
+
+    def _await(self, value: Any) -> None:
+        self.transport.pause_reading()
+        self._call_task = task = asyncio.ensure_future(value, loop=self.loop)
+        task.add_done_callback(self._awaited)
+
+    def _awaited(self, task: asyncio.Future[Any]) -> None:
+        self._call_task = None
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if self._steps is None or self.lost:
+            return
+        self.transport.resume_reading()
+        if error is None:
+            self._advance(task.result())
+        else:
+            self._advance(
+                None, error if isinstance(error, Exception) else RuntimeError(repr(error))
+            )
+
+    def _opened(self, outcome: tuple[Agreement, bytes] | None) -> None:
+        if self._open_timer is not None:
+            self._open_timer.cancel()
+            self._open_timer = None
+        if outcome is None:  # no WebSocket: it has been answered
+            self.linger()
+            return
+        agreement, rest = outcome
+        self.response = agreement.response
+        self.subprotocol = agreement.subprotocol
+        self.session = Session(
+            agreement.dialect,
+            server=self.is_server,
+            limits=self.limits,
+            extensions=agreement.extensions,
+            now=self.loop.time(),
+        )
+        self.rearm()
+        self.opened()
+        if self._early:
+            rest += b"".join(self._early)
+        self._early = None
+        if rest and not self.lost:
+            self.take_in(rest, len(rest))
+
+    def opened(self) -> None:
+        """The handshake is done."""
+        raise NotImplementedError
+
+    def opening_failed(self, exc: BaseException) -> None:
+        """The handshake has failed by ``exc``."""
+        raise NotImplementedError
+
+    def linger(self) -> None:
+        """Close after what was written: the peer's unread bytes must not reset the connection.
+
+        That would lose our last words. So we stop writing, and read until the peer has closed too.
+        """
+        if self.lost or self._half_closed:
+            return
+        self._half_closed = True
+        if not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.transport.write_eof()
+        if self.session is None and self.limits.close_timeout is not None:
+            self._open_timer = self.loop.call_later(self.limits.close_timeout, self.transport.abort)
+
+    # -- what the pump leaves to us --------------------------------------------------------------
+
+    def on_events(self) -> None:
+        """Control frames came."""
+        session = self.session
+        assert session is not None
+        events, session.events = session.events, []
+        now = self.loop.time()
+        session.count_controls(len(events), now)
+        for event in events:
+            if isinstance(event, PongReceived):
+                for waiter, latency in session.match_pong(event.data, now):
+                    if waiter is not None and not waiter.done():
+                        waiter.set_result(latency)
+            elif isinstance(event, PingReceived):
+                self.logger.debug("%s: ping %s", self.id, event.data.hex())
+
+    def on_closing(self) -> None:
+        """The connection is not open any more: see to it that it ends."""
+        session = self.session
+        assert session is not None
+        if not session.reads and self.receiver is not None:
+            self.receiver.wake()
+        if self.lost:
+            return
+        if session.phase is Phase.CLOSED_BOTH and self.is_server:
+            self.flush()
+            self.transport.close()  # the server is the first to close TCP (RFC 6455 7.1.1)
+        elif session.phase is Phase.FAILED:
+            self.flush()
+            self.linger()
+
+    def rearm(self) -> None:
+        """Have ``_on_timer`` called when the session's deadline comes."""
+        session = self.session
+        assert session is not None
+        if self.lost:
+            return
+        due = session.tick(self.loop.time())
+        if self._timer is not None:
+            if due is None or self._timer_due <= due:
+                return  # it will look again then
+            self._timer.cancel()
+            self._timer = None
+        if due is not None:
+            self._timer_due = due
+            self._timer = self.loop.call_at(due, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        session = self.session
+        if session is None or self.lost:
+            return
+        abort = session.expire(self.loop.time())
+        self.flush()
+        if abort:
+            self.transport.abort()
+            return
+        if session.phase is not Phase.OPEN:
+            self.on_closing()
+        self.rearm()
+
+    # -- asyncio's Protocol ----------------------------------------------------------------------
+
+    def eof_received(self) -> bool:
+        """Part of asyncio's Protocol: the peer sends no more, so we need not either."""
+        if self.session is None and self._steps is not None and self._call_task is None:
+            self._advance(b"")
+        return False
+
+    def pause_writing(self) -> None:
+        """Part of asyncio's Protocol: more than ``Limits.write_high`` bytes are buffered."""
+        self.write_paused = True
+        if self.session is not None:
+            self.session.congested = True
+        if self.limits.send_timeout is not None and self._stall is None:
+            self._watch_stall(self.limits.send_timeout, -1)
+
+    def _watch_stall(self, timeout: float, before: int) -> None:
+        # Nobody may hold our memory by not reading: some progress in each ``send_timeout``.
+        self._stall = None
+        if not self.write_paused or self.lost:
+            return
+        size = self.transport.get_write_buffer_size()
+        if 0 <= before <= size:
+            if self.session is not None and self.session.error is None:
+                self.session.error = TimeoutError(
+                    f"the peer did not read for {timeout} s (Limits.send_timeout)"
+                )
+            self.transport.abort()
+            return
+        self._stall = self.loop.call_later(timeout, self._watch_stall, timeout, size)
+
+    def resume_writing(self) -> None:
+        """Part of asyncio's Protocol: the peer has caught up."""
+        self.write_paused = False
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+        if self.session is not None:
+            self.session.resume_sending()
+            if self.session.cork.size:
+                self.touch()
+        waiters, self._drain_waiters = self._drain_waiters, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Part of asyncio's Protocol: it is over."""
+        session = self.session
+        if session is not None and self.stash is not None:
+            data, self.stash = self.stash, None
+            session.frames_per_turn = 1 << 62
+            session.receive(data, 0, len(data))
+        self.lost = True
+        for timer in (self._timer, self._open_timer, self._stall):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._open_timer = self._stall = None
+        if session is None:
+            self._lost_while_opening(exc)
+        else:
+            session.receive_eof(exc)
+            self._release(session)
+        waiters, self._closed_waiters = self._closed_waiters, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _lost_while_opening(self, exc: BaseException | None) -> None:
+        steps, self._steps = self._steps, None
+        if self._call_task is not None:
+            self._call_task.cancel()
+        if steps is not None:
+            steps.close()
+            error = exc or ConnectionResetError("the connection was closed during the handshake")
+            self.opening_failed(error)
+
+    def _release(self, session: Session) -> None:
+        error = session.closed_error()
+        for waiter in session.drop_pings():
+            if waiter is not None and not waiter.done():
+                waiter.set_exception(error)
+                waiter.exception()  # nobody has to look at it
+        waiters, self._drain_waiters = self._drain_waiters, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_exception(error)
+        if self.receiver is not None:
+            self.receiver.wake()
+        for extension in session.extensions:
+            extension.release()
+        if self.listener is not None:
+            self.listener.on_close(self, error)
+
+    # -- waiting for it --------------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """Wait until no more than ``Limits.write_high`` bytes are buffered."""
+        while self.write_paused:
+            if self.lost:
+                raise self._open_session().closed_error()
+            waiter = self.loop.create_future()
+            if self._drain_waiters is None:
+                self._drain_waiters = []
+            self._drain_waiters.append(waiter)
+            await waiter
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection is closed, by whomever."""
+        if self.lost or self.transport is None:
+            return
+        waiter = self.loop.create_future()
+        if self._closed_waiters is None:
+            self._closed_waiters = []
+        self._closed_waiters.append(waiter)
+        await waiter
+
+    def settle(self) -> None:
+        """The close handshake has moved on: write what there is, and go on reading to its end."""
+        self.flush()
+        if self.read_paused and not self.lost and self.stash is None:
+            self.read_paused = False
+            self.transport.resume_reading()
+        if not self.lost:
+            self.rearm()
+            self.on_closing()
+
+    def _open_session(self) -> Session:
+        if self.session is None:
+            raise InvalidState("the opening handshake has not been finished")
+        return self.session
+
+
+async def _failed(exc: Exception) -> None:
+    raise exc
