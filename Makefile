@@ -15,10 +15,9 @@ BIN  := $(VENV)/bin
 ASAN := build/asan
 PIP   = $(BIN)/python -m pip -qq --disable-pip-version-check
 
-# What the compiled modules are made of: a .pxd, its .pyx or .py, and the kernels in C.
-PXD      := $(shell find src -name '*.pxd')
-COMPILED := setup.py $(PXD) $(wildcard $(PXD:.pxd=.py) $(PXD:.pxd=.pyx)) \
-            $(wildcard src/duplexer/core/native/*.[ch])
+# What the compiled modules are made of: .pxd, .py beside it or .pyx, and the kernels in C.
+CYTHON   := $(shell find src -name '*.pxd' -o -name '*.pyx')
+COMPILED := setup.py $(CYTHON) $(wildcard $(CYTHON:.pxd=.py) src/duplexer/core/native/*.[ch])
 # A browser is installed where there are tests that want one.
 SYSTEM   := $(if $(wildcard tests/integration/*browser*),chromium)
 

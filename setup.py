@@ -1,7 +1,7 @@
 """The compiled modules, and nothing else: everything that is not computed is in pyproject.toml.
 
-A module is compiled when a `.pxd` lies beside it (`x.pyx` before `x.py`) and it has a function or a
-class; what only names constants stays as it is. From the environment:
+A module is compiled when there is an `x.pyx`, or an `x.pxd` beside `x.py` and a function or a class in
+it; what only names constants stays as it is. From the environment:
 
     DUPLEXER_PURE=1    compile nothing: no C compiler is needed, and the wheel runs anywhere
     DUPLEXER_ASAN=1    with the address and the undefined-behaviour sanitizer (`make check-asan`)
@@ -23,6 +23,8 @@ DEFINITION = re.compile(r"^(?:class|c?p?def) ", re.MULTILINE)
 DIRECTIVES = {
     "language_level": 3,
     "initializedcheck": False,
+    # A mistake must raise, not crash: None where an object was expected, an index out of range.
+    "nonecheck": True,
     "embedsignature": True,
     # Types come from the .pxd alone, so that an annotation never changes what the code does.
     "annotation_typing": False,
@@ -61,10 +63,10 @@ class BuildExt(build_ext):
 def sources() -> dict[str, Path]:
     """Name of each module to compile → its source."""
     found = {}
-    for pxd in sorted(SOURCE.rglob("*.pxd")):
-        source = next(filter(Path.exists, map(pxd.with_suffix, (".pyx", ".py"))), None)
-        if source is not None and DEFINITION.search(source.read_text()):
-            found[".".join(pxd.relative_to(SOURCE).with_suffix("").parts)] = source
+    for path in sorted([*SOURCE.rglob("*.pxd"), *SOURCE.rglob("*.pyx")]):  # .pyx last: it wins
+        source = path if path.suffix == ".pyx" else path.with_suffix(".py")
+        if source.exists() and DEFINITION.search(source.read_text()):
+            found[".".join(path.relative_to(SOURCE).with_suffix("").parts)] = source
     return found
 
 
