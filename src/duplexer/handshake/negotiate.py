@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from duplexer.errors import InvalidHeader, NegotiationError
 from duplexer.http.headers import (
@@ -41,8 +40,7 @@ __all__ = [
 _PROTOCOL = "Sec-WebSocket-Protocol"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Agreement:
+class Agreement(NamedTuple):
     """What came out of a handshake, on either side."""
 
     response: Response

@@ -21,6 +21,7 @@ from duplexer.http.headers import (
     VALUE_BYTES,
     Headers,
     add_line,
+    index_lines,
     is_token,
     shown,
     valid_host,
@@ -65,11 +66,18 @@ class _HeadReader:
         Gives its length with the empty line, after calling ``_on_head``; 0 if it is incomplete,
         close to a limit or not in order, and has to be gone through line by line.
         """
-        end = data.find(b"\r\n\r\n")
+        # Nothing follows most requests, and looking at the end is cheaper than searching for it;
+        # an empty line further up then shows that the head ends there.
+        at_end = data.endswith(b"\r\n\r\n")
+        end = len(data) - 4 if at_end else data.find(b"\r\n\r\n")
         if not 0 < end <= self._one_piece:
             return 0
         head = data[:end]
         lines = head.decode("latin-1").split("\r\n")
+        if at_end and "" in lines:
+            end = data.find(b"\r\n\r\n")
+            head = data[:end]
+            lines = lines[: lines.index("")]
         count = len(lines) - 1
         # All that is left may be the line ends, so there is no CTL and no bare CR or LF.
         if count > self.limits.max_headers or len(head.translate(None, VALUE_BYTES)) != 2 * count:
@@ -78,9 +86,7 @@ class _HeadReader:
         if not first:
             return 0
         self._on_start_line(first)
-        index: dict[str, str | list[str]] = {}
-        for i in range(1, count + 1):
-            add_line(index, lines[i])
+        index = index_lines(lines, 1)
         self._on_head(Headers.from_lines(head[len(first) + 2 :], index))
         return end + 4
 

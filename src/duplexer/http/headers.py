@@ -142,6 +142,21 @@ def add_line(index: dict[str, str | list[str]], line: str) -> None:
         _add_again(index, lower, value)
 
 
+def index_lines(lines: list[str], start: int) -> dict[str, str | list[str]]:
+    """The index of ``lines[start:]``, whose characters were checked; raises as ``add_line``."""
+    index: dict[str, str | list[str]] = {}
+    for i in range(start, len(lines)):
+        line = lines[i]
+        # A usual name followed by colon and space leaves the value ready, most of the time.
+        name, colon, value = line.partition(": ")
+        lower = _LOWER.get(name)
+        if lower is None or not colon or lower in index:
+            add_line(index, line)
+        else:
+            index[lower] = value.strip(" \t")
+    return index
+
+
 def _add_again(index: dict[str, str | list[str]], lower: str, value: str) -> None:
     earlier = index[lower]
     if isinstance(earlier, list):
@@ -199,11 +214,11 @@ class Headers(MutableMapping[str, str]):
         """Lower-case name → its value, or the list of its values. To be read, not changed."""
         if self._dict is not None:
             return self._dict
-        index: dict[str, str | list[str]] = {}
         if self._list is None:
-            for line in self._raw.decode("latin-1").split("\r\n") if self._raw else ():
-                add_line(index, line)
+            lines = self._raw.decode("latin-1").split("\r\n") if self._raw else []
+            index = index_lines(lines, 0)
         else:
+            index = {}
             for name, value in self._list:
                 _add(index, name, value)
         self._dict = index
