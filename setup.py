@@ -1,7 +1,7 @@
 """The compiled modules, and nothing else: everything that is not computed is in pyproject.toml.
 
-A module is compiled when there is an `x.pyx`, or an `x.pxd` beside `x.py` and a function or a class in
-it; what only names constants stays as it is. From the environment:
+A module is compiled when there is an `x.pyx`, or an `x.pxd` beside an `x.py` with a function or a
+class in it (what only names constants stays as it is). From the environment:
 
     DUPLEXER_PURE=1    compile nothing: no C compiler is needed, and the wheel runs anywhere
     DUPLEXER_ASAN=1    with the address and the undefined-behaviour sanitizer (`make check-asan`)
@@ -65,7 +65,7 @@ def sources() -> dict[str, Path]:
     found = {}
     for path in sorted([*SOURCE.rglob("*.pxd"), *SOURCE.rglob("*.pyx")]):  # .pyx last: it wins
         source = path if path.suffix == ".pyx" else path.with_suffix(".py")
-        if source.exists() and DEFINITION.search(source.read_text()):
+        if source is path or (source.exists() and DEFINITION.search(source.read_text())):
             found[".".join(path.relative_to(SOURCE).with_suffix("").parts)] = source
     return found
 
