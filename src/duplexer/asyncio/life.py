@@ -192,7 +192,7 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
             rest += b"".join(self._early)
         self._early = None
         if rest and not self.lost:
-            self.take_in(rest, len(rest))
+            self.take_in(rest, 0, len(rest))
 
     def opened(self) -> None:
         """The handshake is done."""
@@ -331,7 +331,7 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
         if session is not None and self.stash is not None:
             data, self.stash = self.stash, None
             session.frames_per_turn = 1 << 62
-            session.receive(data, 0, len(data))
+            session.receive(data, self.stash_at, len(data))
         self.lost = True
         for timer in (self._timer, self._open_timer, self._stall):
             if timer is not None:
@@ -368,6 +368,7 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
                 waiter.set_exception(error)
         if self.receiver is not None:
             self.receiver.wake()
+        self.let_go()
         for extension in session.extensions:
             extension.release()
         if self.listener is not None:
@@ -401,6 +402,8 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
         self.flush()
         if self.read_paused and not self.lost and self.stash is None:
             self.read_paused = False
+            if self.session is not None:
+                self.session.reading = True
             self.transport.resume_reading()
         if not self.lost:
             self.rearm()

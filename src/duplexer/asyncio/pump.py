@@ -15,6 +15,7 @@ from duplexer.asyncio import awaiting
 from duplexer.asyncio.awaiting import Receiving, Source
 from duplexer.core.closing import Phase
 from duplexer.core.session import Session
+from duplexer.errors import InvalidState
 
 __all__ = ["Pump", "Wire", "pump_of"]
 
@@ -88,7 +89,8 @@ class Wire(Source):
         self.read_paused = False
         self.lost = False
         self.fragmenting: Any = None  # while a fragmented message is sent: a Future
-        self.stash: bytes | None = None  # what was read, but not taken in yet
+        self.stash: bytes | None = None  # what was read, but not taken in yet ...
+        self.stash_at = 0  # ... from here on
         self.queue_messages = 0
         self.queue_bytes = 0
         self.write_high = 0
@@ -108,17 +110,17 @@ class Wire(Source):
         elif self.stash is not None:  # it was read before the pause took effect
             self.stash += bytes(self.pump.buffer[:n])
         else:
-            self.take_in(self.pump.buffer, n)
+            self.take_in(self.pump.buffer, 0, n)
 
-    def take_in(self, data: Any, n: int) -> int:
-        """Parse ``n`` bytes, then let whoever waits for messages run, then write: once each."""
+    def take_in(self, data: Any, start: int, end: int) -> int:
+        """Parse what was read, then let who waits for messages run, then write: once each."""
         session = self.session
         assert session is not None
         self.corked = True
         try:
-            stop = session.receive(data, 0, n)
-            if stop < n:
-                self._put_back(bytes(data[stop:n]))
+            stop = session.receive(data, start, end)
+            if stop < end:
+                self._put_back(data, stop, end)
             if session.events:
                 self.on_events()
             if session.inbox.count:
@@ -133,17 +135,23 @@ class Wire(Source):
             self.on_closing()
         return 0
 
-    def _put_back(self, data: bytes) -> None:
+    def _put_back(self, data: Any, start: int, end: int) -> int:
         # This connection has had its turn: the others first.
-        self.stash = data
+        if isinstance(data, bytes):
+            self.stash = data
+            self.stash_at = start
+        else:
+            self.stash = bytes(data[start:end])
+            self.stash_at = 0
         self.pause_reading()
         self.loop.call_soon(self.next_turn)
+        return 0
 
     def next_turn(self) -> None:
         """Take in what the last turn left."""
         data, self.stash = self.stash, None
         if data is not None and not self.lost:
-            self.take_in(data, len(data))
+            self.take_in(data, self.stash_at, len(data))
             if self.stash is None:
                 self.resume_if_room()
 
@@ -198,7 +206,8 @@ class Wire(Source):
     def next_message(self, receiving: Receiving) -> Any:
         """See :meth:`duplexer.asyncio.awaiting.Source.next_message`."""
         session = self.session
-        assert session is not None
+        if session is None:
+            raise InvalidState("the opening handshake has not been finished")
         inbox = session.inbox
         if inbox.count:
             message = inbox.pop()
@@ -254,7 +263,9 @@ class Wire(Source):
             message, (str, bytes, bytearray, memoryview)
         ):
             return self.send_slowly(message, text, compress)
-        session.send_message(message, text, compress)  # type: ignore[union-attr]
+        if session is None:
+            raise InvalidState("the opening handshake has not been finished")
+        session.send_message(message, text, compress)
         self.touch()
         if self.write_paused:
             return self.drain()
@@ -270,6 +281,11 @@ class Wire(Source):
             self.dirty = True
             self.pump.flush_later(self)
         return 0
+
+    def let_go(self) -> None:
+        """It is over: nothing is to keep the connection alive but its user."""
+        self.waiter = None
+        self._receiving = self._iterating = None
 
     def flush(self) -> int:
         """Hand what was collected to the transport: one write."""

@@ -102,6 +102,7 @@ class ServerConnection(Connection):
             return 0
 
     def _handler_done(self, task: asyncio.Task[None]) -> None:
+        self.handler_task = None
         exc = None if task.cancelled() else task.exception()
         if self.session is None or not self.session.is_open:
             if exc is not None and not isinstance(exc, _EXPECTED):
@@ -115,7 +116,7 @@ class ServerConnection(Connection):
         self._discard()
 
     def _discard(self) -> None:
-        if self.lost and (self.handler_task is None or self.handler_task.done()):
+        if self.lost and self.handler_task is None:
             self.server.forget(self)
 
     def opening_failed(self, exc: BaseException) -> None:

@@ -421,7 +421,7 @@ class Session:
     def expire(self, now: float) -> bool:
         """A deadline may have come. True if the connection is to be aborted at once."""
         if self._close_due is not None and now >= self._close_due:
-            if self.error is None:
+            if self.error is None and self.phase is not Phase.CLOSED_BOTH:
                 self.error = TimeoutError("the close handshake was not finished in time")
             return True
         if self._idle_due is not None and 0 <= self._idle_due <= now:

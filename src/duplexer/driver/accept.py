@@ -126,11 +126,14 @@ def _answer(
             response = refuse(error, serving.options.server_header)
     if serving.process_response is not None:
         changed = yield Call(serving.process_response, (connection, request, response))
-        response = response if changed is None else changed
+        if changed is not None:
+            response = changed
+            if agreement is not None:
+                agreement = agreement._replace(response=response)
     connection.response = response
     if agreement is not None and response.status_code == 101:
         yield Write(response.serialize())
-        return dataclasses.replace(agreement, response=response)
+        return agreement
     yield Write(carrier.respond(request, response, date=http_date(time.time())))
     return None
 
