@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from websockets.exceptions import ConnectionClosedError
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection
 
 from tests.integration.cli_process import Terminal, server, terminal
@@ -72,7 +72,7 @@ def test_close_with_code_and_reason(tmp_path: Path) -> None:
     seen: list[tuple[int | None, str | None]] = []
 
     def handler(ws: ServerConnection) -> None:
-        with contextlib.suppress(ConnectionClosedError):
+        with contextlib.suppress(ConnectionClosed):
             ws.recv()
         seen.append((ws.close_code, ws.close_reason))
 
@@ -105,8 +105,8 @@ def test_control_characters_of_the_peer_are_written_out(tmp_path: Path) -> None:
         ws.recv()
         ws.send(attack)
         ws.send("two\nlines")
-        for _ in ws:
-            pass
+        with contextlib.suppress(ConnectionClosed):
+            ws.recv()
 
     with scripted(handler) as url, talking(url, tmp_path) as screen:
         screen.write("go" + ENTER)
@@ -114,7 +114,7 @@ def test_control_characters_of_the_peer_are_written_out(tmp_path: Path) -> None:
         assert "\x1b]0;title" not in screen.output
         assert "\x9b" not in screen.output
         assert "\u202e" not in screen.output
-        screen.wait_for(r"< two\r?\n +lines")
+        screen.wait_for(r"< two\r*\n +lines")
 
 
 def test_unknown_command_and_help(echo: str, tmp_path: Path) -> None:

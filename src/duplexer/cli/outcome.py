@@ -66,7 +66,9 @@ def bind_failure(error: OSError, host: str, port: int) -> Failure:
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         return Failure(f"{where} is not allowed to you", "choose a port from 1024 on with --port")
-    if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+    # Where no address of a host can be bound, asyncio drops the number of the error.
+    nowhere = error.errno == errno.EADDRNOTAVAIL or "could not bind on any address" in str(error)
+    if nowhere or isinstance(error, socket.gaierror):
         return Failure(
             f"{host} is not an address of this machine",
             "use --host 127.0.0.1 for this machine only, or --host 0.0.0.0 for all its addresses",
@@ -94,7 +96,7 @@ def _tls(error: ssl.SSLError, uri: str) -> Failure:
             status=Status.UNREACHABLE,
         )
     return Failure(
-        f"no TLS connection to {uri}: {error.reason or error}",
+        f"no TLS connection to {uri}: {getattr(error, 'reason', None) or error}",
         "if the server speaks without TLS, write ws:// in place of wss://",
         status=Status.UNREACHABLE,
     )

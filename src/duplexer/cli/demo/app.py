@@ -17,15 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 from duplexer._version import VERSION
 from duplexer.asyncio.server import broadcast
+from duplexer.carriers.routes import html, text
+from duplexer.carriers.routes import json as json_response
 from duplexer.errors import ConnectionClosed
-from duplexer.http.headers import Headers
-from duplexer.http.messages import Response
+from duplexer.http.messages import is_upgrade
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from duplexer.asyncio.server import ServerConnection
-    from duplexer.http.messages import Request
+    from duplexer.http.messages import Request, Response
 
 __all__ = ["Demo", "page"]
 
@@ -43,14 +44,14 @@ def page() -> str:
     return (importlib.resources.files(__package__) / "page.html").read_text(encoding="utf-8")
 
 
-def policy(html: str, host: str | None) -> str:
+def policy(source: str, host: str | None) -> str:
     """The Content-Security-Policy: our own script and style by their hash, and no other.
 
     ``host`` is named because older Safari does not take ``'self'`` to cover WebSockets.
     """
     allowed: dict[str, list[str]] = {"script": [], "style": []}
-    for kind, text in _BLOCK.findall(html):
-        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    for kind, block in _BLOCK.findall(source):
+        digest = base64.b64encode(hashlib.sha256(block.encode()).digest()).decode()
         allowed[kind].append(f"'sha256-{digest}'")
     connect = "'self'"
     if host is not None and _HOST.fullmatch(host):
@@ -69,18 +70,12 @@ def policy(html: str, host: str | None) -> str:
     )
 
 
-def _response(kind: str, body: bytes, more: Iterable[tuple[str, str]] = ()) -> Response:
-    headers = Headers(
-        [
-            ("Content-Type", kind),
-            ("Content-Length", str(len(body))),
-            ("Cache-Control", "no-store"),
-            ("X-Content-Type-Options", "nosniff"),
-            ("Referrer-Policy", "no-referrer"),
-            *more,
-        ]
-    )
-    return Response(200, "OK", headers, body)
+#: What every response of ours says: keep it for yourself, take it for what it is.
+_SAFE = (
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+)
 
 
 class Demo:
@@ -99,32 +94,23 @@ class Demo:
 
     def get_page(self, request: Request) -> Response:
         """The page."""
-        security = policy(self._html, request.headers.get("Host"))
-        return _response(
-            "text/html; charset=utf-8",
-            self._html.encode(),
-            [
-                ("Content-Security-Policy", security),
-                ("Cross-Origin-Opener-Policy", "same-origin"),
-            ],
+        more = (
+            ("Content-Security-Policy", policy(self._html, request.headers.get("Host"))),
+            ("Cross-Origin-Opener-Policy", "same-origin"),
         )
+        return html(self._html, headers=(*_SAFE, *more))
 
     def get_health(self, _request: Request) -> Response:
         """That the server is alive, as JSON."""
         health = {"status": "ok", "version": VERSION, "connections": self._connections}
-        return _response("application/json", json.dumps(health).encode() + b"\n")
+        return json_response(health, headers=_SAFE)
 
     def check_path(self, _connection: ServerConnection, request: Request) -> Response | None:
         """404 for a WebSocket anywhere but at an endpoint."""
-        path = request.path.partition("?")[0]
-        route = self.routes().get(path)
-        if route is not None:
-            return route(request)
-        if path in ENDPOINTS:
+        if request.path.partition("?")[0] in ENDPOINTS or not is_upgrade(request):
             return None
-        body = b"No such endpoint. There are /echo, /chat and /clock, and a page at /.\n"
-        answer = _response("text/plain; charset=utf-8", body)
-        return Response(404, "Not Found", answer.headers, body)
+        advice = "No such endpoint. There are /echo, /chat and /clock, and a page at /.\n"
+        return text(advice, 404, _SAFE)
 
     # -- WebSockets ------------------------------------------------------------------------------
 
