@@ -31,6 +31,7 @@ cdef class FrameDecoder(Decoder):
     cdef Py_ssize_t _frame(
         self, const uint8_t* p, Py_ssize_t i, Py_ssize_t size, Py_ssize_t end
     ) except -1
+    cdef int _on_control(self, int opcode, bytes payload) except -1
     @cython.locals(n=Py_ssize_t, k=Py_ssize_t)
     cdef Py_ssize_t _long_size(self, const uint8_t* p, Py_ssize_t i, Py_ssize_t form) except -1
     @cython.locals(n=Py_ssize_t, control=Growing, intake=Growing)

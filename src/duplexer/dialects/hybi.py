@@ -118,7 +118,7 @@ class FrameDecoder(Decoder):
         self.last_size = n
         if n <= end - i:  # all of it is here: the usual case
             if opcode & 0x08:
-                self.controls.append((opcode, bytesops.unmask(p, i, n, key)))
+                self._on_control(opcode, bytesops.unmask(p, i, n, key))
                 return i + n
             if b0 & 0x80 and opcode and not assembler.opcode and not assembler.streaming:
                 assembler.check_size(n)
@@ -141,6 +141,12 @@ class FrameDecoder(Decoder):
         else:
             assembler.begin_frame(opcode, (b0 & 0x70) >> 4, n)
         return self._payload(p, i, end)
+
+    def _on_control(self, opcode: int, payload: bytes) -> int:
+        self.controls.append((opcode, payload))
+        if opcode == opcodes.CLOSE:
+            self.budget = 0  # what comes after a Close is not looked at (5.5.1)
+        return 0
 
     def _long_size(self, p: Any, i: int, form: int) -> int:
         n = p[i] << 8 | p[i + 1]
@@ -165,7 +171,7 @@ class FrameDecoder(Decoder):
             control.push(p, i, n, self.key, self.need)
             if n == self.need:
                 self.control = None
-                self.controls.append((self.opcode, control.take_bytes()))
+                self._on_control(self.opcode, control.take_bytes())
         else:
             intake = self.assembler.intake
             assert intake is not None
