@@ -20,7 +20,7 @@ cdef class Assembler:
     cdef public Inbox inbox
     cdef public tuple extensions
     cdef public int rsv_allowed, opcode, rsv
-    cdef public Py_ssize_t max_message, max_frame, max_fragments, bytes_per_fragment
+    cdef public Py_ssize_t max_message, most, max_frame, max_fragments, bytes_per_fragment
     cdef public Py_ssize_t serial, fragments, wire, total
     cdef public Growing intake, body
     cdef public bint streaming, discarding, deaf

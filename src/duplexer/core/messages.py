@@ -7,6 +7,7 @@ is finished lies in the inbox, whole messages as plain ``str`` and ``bytes``.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from ..errors import ProtocolError
@@ -75,6 +76,7 @@ class Assembler:
         for extension in extensions:
             self.rsv_allowed |= extension.rsv
         self.max_message = -1 if limits.max_message is None else limits.max_message
+        self.most = sys.maxsize // 2 if limits.max_message is None else limits.max_message
         self.max_frame = -1 if limits.max_frame is None else limits.max_frame
         self.max_fragments = limits.max_fragments
         self.bytes_per_fragment = limits.bytes_per_fragment
@@ -104,10 +106,11 @@ class Assembler:
         """Refuse a frame by its header, before any of it is stored (RFC 6455 10.4)."""
         if self.max_frame >= 0 and size > self.max_frame:
             raise ProtocolError("frame-too-big", f"{size} bytes, max_frame is {self.max_frame}")
-        if self.max_message >= 0 and size > self.max_message - self.wire:
+        if size > self.most - self.wire:  # without an addition, which might wrap round
             raise ProtocolError(
                 "message-too-big",
-                f"{self.wire + size} bytes, max_size (Limits.max_message) is {self.max_message}",
+                f"{size} bytes{f' after {self.wire}' if self.wire else ''}, "
+                f"max_size (Limits.max_message) is {self.most}",
             )
         return 0
 
