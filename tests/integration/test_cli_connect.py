@@ -209,6 +209,18 @@ def test_tls(tmp_path: Path) -> None:
     assert "not checked" in insecure.stderr
 
 
+def test_tls_where_there_is_none_and_none_where_there_is(echo: str, tmp_path: Path) -> None:
+    done = run("connect", echo.replace("ws://", "wss://"))
+    assert done.returncode == 3
+    assert "write ws://" in done.stderr
+    pem = tmp_path / "server.pem"
+    trustme.CA().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(pem)
+    with server("echo", "--certfile", str(pem)) as (_, url):
+        done = run("connect", url.replace("wss://", "ws://"))
+    assert done.returncode in {3, 6}
+    assert "Traceback" not in done.stderr
+
+
 def test_tls_options_without_tls() -> None:
     done = run("connect", "--insecure-no-certificate-check", "ws://127.0.0.1:1")
     assert done.returncode == 2
@@ -339,5 +351,5 @@ def test_interrupted_while_opening() -> None:
 def test_help_documents_the_exit_statuses() -> None:
     done = run("connect", "--help")
     assert done.returncode == 0
-    for words in ("Exit status", "--linger", "IN A PIPE", "130"):
+    for words in ("Exit status", "--linger", "IN A PIPE", "\n    130  interrupted"):
         assert words in done.stdout

@@ -117,6 +117,20 @@ def test_control_characters_of_the_peer_are_written_out(tmp_path: Path) -> None:
         screen.wait_for(r"< two\r*\n +lines")
 
 
+def test_a_flood_does_not_take_the_keyboard(tmp_path: Path) -> None:
+    def handler(ws: ServerConnection) -> None:
+        ws.recv()
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                ws.send("flood")
+
+    with scripted(handler) as url, talking(url, tmp_path) as screen:
+        screen.write("go" + ENTER)
+        screen.wait_for("< flood")
+        screen.write(CTRL_D)
+        assert screen.end() == 0
+
+
 def test_unknown_command_and_help(echo: str, tmp_path: Path) -> None:
     with talking(echo, tmp_path) as screen:
         screen.write("/nonsense" + ENTER)

@@ -104,7 +104,10 @@ def _headers(
     return tuple(parse_header(value) for value in values)
 
 
-@click.command(epilog="Example:  echo hello | duplexer connect -n 1 ws://localhost:8765/echo")
+@click.command(
+    short_help="Talk to a server, by hand or from a script.",
+    epilog="Example:  echo hello | duplexer connect -n 1 ws://localhost:8765/echo",
+)
 @click.argument("uri")
 @click.option(
     "-H",
@@ -174,7 +177,7 @@ def _headers(
     help="On a terminal: remember what was typed for the next time.",
 )
 def connect(uri: str, max_size: int, **options: object) -> None:
-    r"""Talk to the WebSocket server at URI, ws://... or wss://...
+    """Talk to the WebSocket server at URI, ws://... or wss://...
 
     ON A TERMINAL it is interactive: what you type is sent, what comes is printed above the line
     you edit, /help lists the commands, Ctrl-D closes.
@@ -198,7 +201,7 @@ def connect(uri: str, max_size: int, **options: object) -> None:
       5    --timeout struck
       6    what answered does not speak WebSocket
       130  interrupted by SIGINT; 143 by SIGTERM
-    """
+    """  # noqa: D301  # click wants the character: lines of such a paragraph stay apart
     plan = Plan(uri=uri, max_size=max_size or None, **options)  # type: ignore[arg-type]
     if plan.insecure:
         click.echo("warning: the server's certificate is not checked", err=True)

@@ -21,7 +21,7 @@ async def handle(ws: ServerConnection) -> None:
         await ws.send(message)
 
 
-@click.command()
+@click.command(short_help="Run an echo server, for tests.")
 @listen_options
 @click.option("--deflate/--no-deflate", default=True, show_default=True, help="permessage-deflate.")
 @click.option(

@@ -5,26 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import datetime as dt
 import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prompt_toolkit import PromptSession, print_formatted_text
+from prompt_toolkit import PromptSession
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.completion import Completer, Completion
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory, InMemoryHistory
-from prompt_toolkit.input import create_input
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.shortcuts import CompleteStyle
-from prompt_toolkit.styles import Style
 
 from duplexer.cli.connect import open_connection
 from duplexer.cli.outcome import Status
 from duplexer.cli.render import duration, escape, hexdump, indent, parse_hex, preview, size
+from duplexer.cli.screen import MARGIN, STYLE, Screen, open_terminal
 from duplexer.errors import ConnectionClosed, ConnectionClosedOK, close_code_is_sendable
 
 if TYPE_CHECKING:
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
     from prompt_toolkit.completion import CompleteEvent
     from prompt_toolkit.document import Document
     from prompt_toolkit.history import History
-    from prompt_toolkit.input import Input
     from prompt_toolkit.key_binding import KeyPressEvent
 
     from duplexer.asyncio.client import ClientConnection
@@ -42,31 +39,19 @@ if TYPE_CHECKING:
 __all__ = ["Conversation", "interact"]
 
 TEXT_SHOWN = 10_000  #: characters of a message
+PINGS = 3  #: the least counts: drawing the screen is slower than the network may be
+PING_FIRST = 0.5  #: seconds that the first prompt waits for the first pongs
 PING_TIMEOUT = 10.0  #: seconds until a missing pong is told
 REASON_BYTES = 123  #: RFC 6455 5.5: a control frame has 125 bytes, two are the code
 
-STYLE = Style.from_dict(
-    {
-        "time": "ansibrightblack",
-        "in": "ansigreen bold",
-        "out": "ansicyan bold",
-        "note": "ansibrightblack",
-        "good": "ansigreen",
-        "bad": "ansired",
-        "prompt": "ansicyan bold",
-        "bottom-toolbar": "noreverse ansibrightblack",
-        "auto-suggestion": "ansibrightblack",
-    }
-)
-
 HELP = """\
 what you type is sent as a text message; //text sends /text
-/binary HEX          send bytes, as in /binary 48 65 6c 6c 6f
-/ping                measure the time to the server and back
+/binary HEX              send bytes, as in /binary 48 65 6c 6c 6f
+/ping                    measure the time to the server and back
 /close [CODE [REASON]]   close, with 1000 unless you say otherwise
-/info                address, subprotocol, extensions, counts
-/help                this
-Ctrl-D               close and leave; up and down recall what you typed"""
+/info                    address, subprotocol, extensions, counts
+/help                    this
+Ctrl-D                   close and leave; up and down recall what you typed"""
 
 
 @dataclasses.dataclass(slots=True)
@@ -95,20 +80,12 @@ class CommandCompleter(Completer):
                     yield Completion(name, start_position=-len(typed))
 
 
-def say(text: str, style: str = "", mark: str = "", mark_style: str = "") -> None:
-    """Print one entry above the line that is being edited: time, mark, text (already escaped)."""
-    clock = dt.datetime.now().astimezone().strftime("%H:%M:%S.%f")[:-3]
-    parts = [("class:time", f"{clock} "), (mark_style, f"{mark or '·'} "), (style, text)]
-    print_formatted_text(FormattedText(parts), style=STYLE)
-
-
 def message_lines(message: str | bytes) -> str:
     """How a message is shown; safe to print."""
-    margin = " " * 13 + "  "
     if isinstance(message, str):
-        return indent(preview(message, TEXT_SHOWN), margin) or "(empty text)"
+        return indent(preview(message, TEXT_SHOWN), MARGIN) or "(empty text)"
     rows = [f"binary, {size(len(message))}", *hexdump(message)]
-    return f"\n{margin}".join(rows)
+    return f"\n{MARGIN}".join(rows)
 
 
 def parse_close(argument: str) -> tuple[int, str]:
@@ -142,17 +119,6 @@ def history_of(plan: Plan) -> History:
     return FileHistory(path)
 
 
-def open_terminal() -> Input:
-    """The terminal's input, which stays in raw mode while something is printed above the line.
-
-    Otherwise a key that is pressed at that moment would be the terminal driver's: Ctrl-D would be
-    lost and Ctrl-C would be a signal.
-    """
-    terminal = create_input()
-    terminal.cooked_mode = contextlib.nullcontext  # type: ignore[method-assign]
-    return terminal
-
-
 class Conversation:
     """One interactive run."""
 
@@ -161,6 +127,8 @@ class Conversation:
         self._ws = ws
         self._counts = Counts()
         self._closed_by_user = False
+        self._screen = Screen()
+        self._latency = 0.0
         self._lines: asyncio.Queue[str] = asyncio.Queue()
         self._pings: set[asyncio.Future[None]] = set()
         self._commands: dict[str, Callable[[str], Awaitable[None]]] = {
@@ -173,12 +141,14 @@ class Conversation:
 
     async def run(self) -> int:
         """Talk until one side closes; the exit status."""
-        say(f"connected to {escape(self._plan.uri)}; /help for help", "class:good")
-        self._start_ping()
+        self._screen.say(f"connected to {escape(self._plan.uri)}; /help for help", "class:good")
         receiving = asyncio.ensure_future(self._receive())
+        # Measured before the screen is drawn for the first time, unless it takes long.
+        await asyncio.wait({self._start_ping()}, timeout=PING_FIRST)
+        printing = asyncio.ensure_future(self._screen.run())
         typing = asyncio.ensure_future(self._type())
         working = asyncio.ensure_future(self._work())
-        tasks: set[asyncio.Future[Any]] = {receiving, typing, working}
+        tasks: set[asyncio.Future[Any]] = {receiving, typing, working, printing}
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -193,6 +163,7 @@ class Conversation:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._screen.flush()
         return self._tell_end(closed)
 
     # -- the server's side -----------------------------------------------------------------------
@@ -202,14 +173,17 @@ class Conversation:
             while True:
                 message = await self._ws.recv()
                 self._counts.received += 1
-                say(message_lines(message), mark="<", mark_style="class:in")
+                if not self._closed_by_user:
+                    self._screen.say(message_lines(message), mark="<", mark_style="class:in")
+                    await self._screen.room()
         except ConnectionClosed as closed:
             return closed
 
     def _tell_end(self, closed: ConnectionClosed) -> int:
         proper = isinstance(closed, ConnectionClosedOK) or self._closed_by_user
         style = "class:good" if proper else "class:bad"
-        say(indent(self._ws.explain(), " " * 15), style)
+        self._screen.say(indent(self._ws.explain(), MARGIN), style)
+        self._screen.flush()
         return Status.OK if proper else Status.CLOSED
 
     # -- the user's side -------------------------------------------------------------------------
@@ -251,10 +225,9 @@ class Conversation:
         return keys
 
     def _toolbar(self) -> FormattedText:
-        latency = self._ws.latency
         parts = [
             escape(self._plan.uri),
-            f"latency {duration(latency) if latency else '…'}",
+            f"latency {duration(self._latency) if self._latency else '…'}",
             f"sent {self._counts.sent}, received {self._counts.received}",
             f"open {duration(time.monotonic() - self._counts.since)}",
         ]
@@ -279,7 +252,7 @@ class Conversation:
             name, _, argument = line.partition(" ")
             command = self._commands.get(name)
             if command is None:
-                say(
+                self._screen.say(
                     f"there is no command {escape(name)}; /help lists them, "
                     f"and /{escape(name)} sends it as a message",
                     "class:bad",
@@ -292,7 +265,7 @@ class Conversation:
     async def _send(self, message: str | bytes) -> None:
         await self._ws.send(message)
         self._counts.sent += 1
-        say(message_lines(message), mark=">", mark_style="class:out")
+        self._screen.say(message_lines(message), mark=">", mark_style="class:out")
 
     # -- commands --------------------------------------------------------------------------------
 
@@ -300,7 +273,7 @@ class Conversation:
         try:
             data = parse_hex(argument)
         except ValueError as error:
-            say(f"{error}; nothing is sent", "class:bad")
+            self._screen.say(f"{error}; nothing is sent", "class:bad")
             return
         await self._send(data)
 
@@ -308,42 +281,47 @@ class Conversation:
         try:
             code, reason = parse_close(argument)
         except ValueError as error:
-            say(str(error), "class:bad")
+            self._screen.say(str(error), "class:bad")
             return
         self._closed_by_user = True
         await self._ws.close(code, reason)
 
     async def _help(self, _argument: str) -> None:
-        say(indent(HELP, " " * 15))
+        self._screen.say(indent(HELP, MARGIN))
 
     async def _info(self, _argument: str) -> None:
         names = ", ".join(extension.name for extension in self._ws.extensions) or "none"
+        peer = self._ws.remote_address
         lines = (
             f"address       {self._plan.uri}",
-            f"peer          {self._ws.remote_address}",
+            f"peer          {' port '.join(map(str, peer[:2])) if peer else 'gone'}",
             f"subprotocol   {self._ws.subprotocol or 'none'}",
             f"extensions    {names}",
             f"messages      {self._counts.sent} sent, {self._counts.received} received",
         )
-        say(indent("\n".join(lines), " " * 15))
+        self._screen.say(indent("\n".join(lines), MARGIN))
 
     async def _ping(self, _argument: str) -> None:
         self._start_ping()
 
-    def _start_ping(self) -> None:
+    def _start_ping(self) -> asyncio.Future[None]:
         task = asyncio.ensure_future(self._measure())
         self._pings.add(task)
         task.add_done_callback(self._pings.discard)
+        return task
 
     async def _measure(self) -> None:
         with contextlib.suppress(ConnectionClosed):
             try:
                 async with asyncio.timeout(PING_TIMEOUT):
-                    latency = await (await self._ws.ping())
+                    times = [await (await self._ws.ping()) for _ in range(PINGS)]
             except TimeoutError:
-                say(f"no pong after {PING_TIMEOUT:g} s", "class:bad")
+                self._screen.say(f"no pong after {PING_TIMEOUT:g} s", "class:bad")
             else:
-                say(f"pong after {duration(latency)}", "class:note")
+                self._latency = min(times)
+                self._screen.say(
+                    f"pong after {duration(self._latency)}, least of {PINGS}", "class:note"
+                )
 
 
 async def interact(plan: Plan) -> int:

@@ -41,11 +41,11 @@ class LazyGroup(click.Group):
 )
 @click.version_option(VERSION, "-V", "--version", prog_name="duplexer")
 def cli() -> None:
-    r"""Speak WebSocket from the command line.
+    """Speak WebSocket from the command line.
 
     \b
     duplexer serve                    a demo, with a page to play with
     duplexer serve app:handler        your own server
     duplexer connect wss://...        talk to a server, by hand or from a script
     duplexer echo                     an echo server for tests
-    """
+    """  # noqa: D301  # click wants the character: lines of such a paragraph stay apart

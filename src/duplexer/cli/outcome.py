@@ -81,7 +81,7 @@ def _refused(error: InvalidStatus) -> Failure:
     retry = response.headers.get("Retry-After")
     body = bytes(response.body or b"").decode("utf-8", "replace").strip()
     return Failure(
-        f"{error} {response.reason_phrase}".strip(),
+        str(error),
         f"the server asks to try again after {escape(retry)}" if retry else "",
         status=Status.REFUSED,
         detail=preview(body, BODY_SHOWN),

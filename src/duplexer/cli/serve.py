@@ -131,7 +131,7 @@ def _check(found: Any, target: str) -> None:
         return
 
 
-@click.command()
+@click.command(short_help="Run a server: your handler, or a demo with a page.")
 @click.argument("target", metavar="[MODULE:HANDLER]", required=False)
 @listen_options
 def serve(target: str | None, listen: Listen) -> None:

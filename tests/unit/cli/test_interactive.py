@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import stat
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from duplexer.cli.interactive import (
     CommandCompleter,
     history_of,
     message_lines,
-    open_terminal,
     parse_close,
 )
 
@@ -86,7 +84,3 @@ def test_no_history_where_it_is_not_wanted_or_cannot_be(
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     assert isinstance(history_of(Plan(uri="ws://x")), InMemoryHistory)
-
-
-def test_the_terminal_stays_raw_while_something_is_printed() -> None:
-    assert isinstance(open_terminal().cooked_mode(), contextlib.nullcontext)

@@ -15,6 +15,8 @@ def test_help_lists_every_command_with_a_line() -> None:
     assert done.exit_code == 0
     for name in COMMANDS:
         assert f"\n  {name} " in done.output
+    assert "..." not in done.output.partition("Commands:")[2]  # no line is cut off
+    assert "\n  duplexer echo   " in done.output  # nor are the examples filled into one
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
