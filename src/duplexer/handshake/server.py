@@ -11,7 +11,7 @@ import binascii
 import dataclasses
 import hashlib
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from duplexer.errors import (
     HttpError,
@@ -66,11 +66,8 @@ _BASE64_BYTES = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 #: are no browsers and send no ``Origin``.
 SAME_HOST: Final = "same-host"
 
-if TYPE_CHECKING:
-    #: ``None`` lets every page of the web connect with its visitor's cookies.
-    Origins = str | Sequence[str | re.Pattern[str] | None] | None
-else:
-    Origins = object
+#: ``None`` lets every page of the web connect with its visitor's cookies.
+Origins: TypeAlias = "str | Sequence[str | re.Pattern[str] | None] | None"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -410,9 +410,12 @@ class ResponseReader(_HeadReader):
         """
         response = self._response
         if response is None:
-            if self._buffer:
+            if self._buffer or self._interim:
                 raise InvalidMessage("connection closed in the middle of the HTTP response")
-            raise InvalidMessage("connection closed without an HTTP response")
+            raise InvalidMessage(
+                "connection closed without an HTTP response; is there a WebSocket server, and "
+                "does it want TLS (wss://)?"
+            )
         kept = self._buffer if self._chunks is None else self._chunks.body
         response.body = bytes(kept[: self.limits.max_error_body])
         return response
