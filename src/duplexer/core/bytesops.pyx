@@ -11,7 +11,7 @@ import os
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_XDECREF
+from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -19,6 +19,9 @@ cdef extern from "Python.h":
     PyObject* PyBytes_FromStringAndSize_ "PyBytes_FromStringAndSize" (char*, Py_ssize_t) except NULL
     int _PyBytes_Resize(PyObject**, Py_ssize_t) except -1
     char* PyBytes_AS_STRING_ "PyBytes_AS_STRING" (PyObject*)
+    ctypedef struct PyBytesObject:
+        Py_hash_t ob_shash
+    Py_ssize_t Py_REFCNT(PyObject*)
     str PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
     void* PyUnicode_DATA(object)
     int PyUnicode_IS_COMPACT_ASCII(object)
@@ -125,6 +128,47 @@ def forget_random() -> None:
 os.register_at_fork(after_in_child=forget_random)
 
 
+# -- large buffers -----------------------------------------------------------------------------------
+#
+# Most of what a large message costs in user space is that its pages are new: the kernel clears each
+# and maps it. So the last few are remembered, and one that its reader has let go of is used again.
+
+DEF SPARES = 8
+DEF SPARE_LEAST = 131072
+DEF SPARE_MOST = 1114112
+
+cdef PyObject* spares[SPARES]
+cdef int spare_at = 0
+
+
+cdef int remember(PyObject* data) except -1:
+    """Keep ``data`` for ``reuse``; it may still be somebody's message."""
+    global spare_at
+    cdef Py_ssize_t n = PyBytes_GET_SIZE(<object>data)
+    if SPARE_LEAST <= n <= SPARE_MOST:
+        Py_XDECREF(spares[spare_at])
+        Py_INCREF(<object>data)
+        spares[spare_at] = data
+        spare_at = (spare_at + 1) % SPARES
+    return 0
+
+
+cdef PyObject* reuse(Py_ssize_t need, Py_ssize_t expected) except? NULL:
+    """A buffer of at least ``need`` bytes that nobody else has any more, or NULL."""
+    cdef int k
+    cdef PyObject* data
+    if expected < SPARE_LEAST:
+        return NULL
+    for k in range(SPARES):
+        data = spares[k]
+        if data != NULL and Py_REFCNT(data) == 1:
+            if need <= PyBytes_GET_SIZE(<object>data) <= 2 * expected:
+                spares[k] = NULL
+                (<PyBytesObject*>data).ob_shash = -1  # of what was in it
+                return data
+    return NULL
+
+
 # -- incoming ----------------------------------------------------------------------------------------
 
 cdef class Growing:
@@ -135,7 +179,11 @@ cdef class Growing:
         # What was announced is believed up to four times what has come (CVE-2026-54274).
         cdef Py_ssize_t room = max(need, min(4 * need, expected))
         if self._bytes == NULL:
-            self._bytes = PyBytes_FromStringAndSize_(NULL, room)
+            self._bytes = reuse(need, expected)
+            if self._bytes != NULL:
+                room = PyBytes_GET_SIZE(<object>self._bytes)
+            else:
+                self._bytes = PyBytes_FromStringAndSize_(NULL, room)
         else:
             room = max(room, self._room + (self._room >> 1))
             _PyBytes_Resize(&self._bytes, room)
@@ -212,7 +260,9 @@ cdef class Growing:
         return out
 
     cpdef int clear(self) except -1:
-        Py_XDECREF(self._bytes)
+        if self._bytes != NULL:
+            remember(self._bytes)
+            Py_XDECREF(self._bytes)
         self._bytes = NULL
         self._room = self.size = 0
         self._utf8 = 0
