@@ -352,7 +352,7 @@ class TestUtf8:
         self, native: ctypes.CDLL, rows: Rows, source: Guarded, margin: int
     ) -> None:
         """Every string of three bytes across the border of two vectors, and at the end."""
-        before, after = b"x" * 63, b"y" * margin * 40
+        before, after = b"x" * 63, b"y" * margin * 20
         n = len(before) + 3 + len(after)
         address = source.at_end(before + b"???" + after)
         out = (ctypes.c_uint8 * 256)()
@@ -370,7 +370,7 @@ class TestUtf8:
         out = (ctypes.c_uint8 * 256)()
         for lead in range(0xC0, 0x100):
             for second in range(256) if split == 0 else range(0x70, 0xD0, 8):
-                for third in (0x00, 0x7F, 0x80, 0x9F, 0xA0, 0xBF, 0xC2, 0xF0):
+                for third in (0x7F, 0x80, 0xBF, 0xC2):
                     prefix = bytes([lead, second, third])
                     ctypes.memmove(address + 61, prefix, 3)
                     native.t_sweep(address, 65, 64, split, out)

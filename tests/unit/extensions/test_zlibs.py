@@ -130,8 +130,8 @@ class TestDeflater:
             wire = b"".join(deflater.piece(message, True) + TAIL for message in messages)
             assert read_in_window(wire, wbits) == b"".join(messages)
 
-    @pytest.mark.parametrize("level", [None, 0, 1, 6, 9])
-    @pytest.mark.parametrize("n", [1, 100, 65530, 65536, 65541, 200_000, 3_000_000])
+    @pytest.mark.parametrize("level", [None, 0, 6])
+    @pytest.mark.parametrize("n", [1, 100, 65530, 65536, 65541, 1_000_000])
     def test_sizes(self, backend: str, level: int | None, n: int) -> None:
         for data in (random.Random(n).randbytes(n), (TEXT * (n // 70 + 1))[:n], b"\x00" * n):
             deflater = zlibs.deflater(zlibs.Settings(12, level))
