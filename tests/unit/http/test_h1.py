@@ -382,16 +382,13 @@ class TestBounds:
         def cost(size: int) -> float:
             data = get(b"A: " + b"a" * size)
             limits = Limits(max_header_line=1 << 20, max_header_bytes=1 << 20)
-            best = 1e9
-            for _ in range(3):
-                reader = RequestReader(limits)
-                start = time.perf_counter()
-                for i in range(len(data)):
-                    reader.feed(data[i : i + 1])
-                best = min(best, time.perf_counter() - start)
-            return best
+            reader = RequestReader(limits)
+            start = time.thread_time()
+            for i in range(len(data)):
+                reader.feed(data[i : i + 1])
+            return time.thread_time() - start
 
-        assert cost(32_000) < 80 * cost(2_000)
+        assert any(cost(32_000) < 80 * cost(2_000) for _ in range(5))
 
 
 class TestBody:
@@ -716,12 +713,12 @@ class TestResponse:
         def cost(size: int) -> float:
             data = b"HTTP/1.1 200 " + b"x" * size + b"\r\n\r\n"
             reader = ResponseReader(Limits(max_request_line=1 << 20, max_header_bytes=1 << 20))
-            start = time.perf_counter()
+            start = time.thread_time()
             for i in range(len(data)):
                 reader.feed(data[i : i + 1])
-            return time.perf_counter() - start
+            return time.thread_time() - start
 
-        assert min(cost(32_000) for _ in range(3)) < 80 * min(cost(2_000) for _ in range(3))
+        assert any(cost(32_000) < 80 * cost(2_000) for _ in range(5))
 
 
 @given(st.binary(max_size=60) | st.lists(PARTS, max_size=10).map(b"".join))
