@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING
 
 from duplexer.carriers.routes import Routes
 from duplexer.errors import HttpError
-from duplexer.handshake.server import refuse
+from duplexer.handshake.server import check_host, refuse, validate_hosts
 from duplexer.http.h1 import RequestReader
 from duplexer.http.headers import Headers, has_token, shown
 from duplexer.http.messages import SERVER, Request, Response, is_upgrade
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from duplexer.carriers.routes import Target
     from duplexer.limits import Limits
 
@@ -46,7 +48,7 @@ class ServerCarrier:
     """Reads requests and builds responses; see the figure above.
 
     ``secure``: whether the connection is TLS. ``server_header``: the value of ``Server``, ``None``
-    for sending none.
+    for sending none. ``allowed_hosts``: see :func:`~duplexer.handshake.server.check_host`.
     """
 
     def __init__(
@@ -56,8 +58,11 @@ class ServerCarrier:
         *,
         secure: bool = False,
         server_header: str | None = SERVER,
+        allowed_hosts: Sequence[str] | None = None,
     ) -> None:
+        validate_hosts(allowed_hosts)
         self.limits = limits
+        self.allowed_hosts = allowed_hosts
         self.routes = Routes() if routes is None else routes
         self.secure = secure
         self.server_header = server_header
@@ -124,6 +129,8 @@ class ServerCarrier:
             self.stage += 1
         try:
             request = self._reader.feed(data)
+            if request is not None and self.allowed_hosts is not None:
+                check_host(request, self.allowed_hosts)
         except HttpError:
             self.closing = True
             self._ahead.clear()

@@ -33,6 +33,7 @@ from duplexer.http.headers import (
     parse_connection,
     parse_upgrade,
     shown,
+    valid_host,
     validate_subprotocols,
 )
 from duplexer.http.messages import SERVER, Response, is_upgrade, make_response
@@ -48,19 +49,25 @@ if TYPE_CHECKING:
     from duplexer.http.messages import Request
 
 __all__ = [
+    "LOOPBACK_HOSTS",
     "SAME_HOST",
     "Origins",
     "ServerOptions",
     "accept",
     "accept_key",
+    "check_host",
     "check_origin",
     "is_upgrade",
     "negotiate",
     "refuse",
+    "validate_hosts",
 ]
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _BASE64_BYTES = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz+/"
+
+#: What a server that listens on the loopback interface alone is called by honest clients.
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 #: The default for ``origins``: pages of the site that the request was sent to, and clients that
 #: are no browsers and send no ``Origin``.
@@ -81,6 +88,8 @@ class ServerOptions:
     #: whose pages may connect: ``SAME_HOST``; a list of origins, patterns and ``None`` for requests
     #: without an Origin; or ``None`` for anybody's
     origins: Origins = SAME_HOST
+    #: names that ``Host`` may have, without port; ``None`` for any. See ``check_host``
+    allowed_hosts: Sequence[str] | None = None
     extensions: Sequence[ServerExtensionFactory] = ()
     #: the value of ``Server`` in our answers, ``None`` for sending none
     server_header: str | None = SERVER
@@ -96,6 +105,7 @@ class ServerOptions:
             for origin in origins:
                 if origin is not None and not isinstance(origin, (str, re.Pattern)):
                     raise TypeError(f"an origin must be a str, a pattern or None: {origin!r}")
+        validate_hosts(self.allowed_hosts)
         if self.server_header is not None and not is_valid_value(self.server_header):
             raise ValueError(f"invalid server_header: {self.server_header!r}")
 
@@ -149,6 +159,8 @@ def accept(
             _check_upgrade(upgrade, connection, dialects)
         if not index.get("host"):
             raise HttpError(400, "empty Host header")
+        if options.allowed_hosts is not None:
+            check_host(request, options.allowed_hosts)
         dialect = _check_version(index.get("sec-websocket-version"), dialects)
         key = _check_key(index.get("sec-websocket-key"), dialect)
         subprotocol, extensions, answer = negotiate(request, options, secure, dialect)
@@ -307,6 +319,33 @@ def _is_key(key: str) -> bool:
         and key.isascii()
         and not key[:22].encode("ascii").translate(None, _BASE64_BYTES)
     )
+
+
+# -- Host ----------------------------------------------------------------------------------------
+
+
+def validate_hosts(hosts: Sequence[str] | None) -> None:
+    """Raise :exc:`TypeError` or :exc:`ValueError` for what no ``Host`` could ever be."""
+    if isinstance(hosts, str):
+        raise TypeError(f"allowed_hosts must be a list, not a str: {hosts!r}")
+    for host in hosts or ():
+        if not isinstance(host, str):
+            raise TypeError(f"an allowed host must be a str, not {type(host).__name__}")
+        well_formed = host and valid_host(host) and "*" not in host
+        if not well_formed or _name_and_port(host)[1] or host != host.lower():
+            raise ValueError(f"an allowed host is a name in lower case without port: {host!r}")
+
+
+def check_host(request: Request, allowed: Sequence[str]) -> None:
+    """Refuse requests to names that are not ours.
+
+    A page can let its own name point to 127.0.0.1 once it is loaded ("DNS rebinding"): its Origin
+    and its Host agree then, and only the name tells that it is not of this machine. Requests
+    without Host, which no browser sends, pass. Raises :exc:`HttpError` 421 (RFC 9110 15.5.20).
+    """
+    for host in request.headers.get_all("Host"):
+        if _name_and_port(host.lower())[0] not in allowed:
+            raise HttpError(421, f"There is no {shown(host)} here; see allowed_hosts=.")
 
 
 # -- Origin (RFC 6455 4.2.2, 10.2) ---------------------------------------------------------------

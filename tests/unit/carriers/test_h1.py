@@ -261,6 +261,14 @@ class TestRefusals:
         assert serve(server, GET) == b""
         assert server.next_request() is None
 
+    def test_host(self) -> None:
+        server = carrier({"/": text("a")}, allowed_hosts=["h"])
+        assert serve(server, GET).startswith(b"HTTP/1.1 200 ")
+        assert serve(server, GET.replace(b": h", b": evil")).startswith(b"HTTP/1.1 421 ")
+        assert server.closing
+        with pytest.raises(TypeError):
+            carrier(allowed_hosts="h")
+
     @pytest.mark.parametrize(
         "lines",
         [

@@ -22,10 +22,12 @@ from duplexer.errors import (
 )
 from duplexer.handshake.negotiate import Agreement
 from duplexer.handshake.server import (
+    LOOPBACK_HOSTS,
     SAME_HOST,
     ServerOptions,
     accept,
     accept_key,
+    check_host,
     check_origin,
     is_upgrade,
     refuse,
@@ -467,6 +469,40 @@ class TestOrigin:
                 continue
             name = host.removesuffix(":80")
             assert re.fullmatch(re.escape(name) + "(:80|:443|)", candidate.split("://")[1].lower())
+
+
+class TestHost:
+    """A page whose name was made to point here after it was loaded."""
+
+    @pytest.mark.parametrize(
+        "host", ["localhost", "LOCALHOST:80", "127.0.0.1", "127.0.0.1:8765", "[::1]", "[::1]:8765"]
+    )
+    def test_ours(self, host: str) -> None:
+        agree(request(Host=host), allowed_hosts=LOOPBACK_HOSTS)
+        check_host(request(Host=host), LOOPBACK_HOSTS)
+
+    @pytest.mark.parametrize(
+        "host",
+        ["evil.test", "evil.test:8765", "localhost.evil.test", "127.0.0.2", "localhost.", "[::2]"],
+    )
+    def test_others(self, host: str) -> None:
+        rebound = request(Host=host, Origin=f"http://{host}")
+        agree(rebound)
+        error = refused(rebound, allowed_hosts=LOOPBACK_HOSTS)
+        assert error.status == 421
+        assert host in error.text
+
+    def test_no_browser_omits_it(self) -> None:
+        check_host(request(Host=ABSENT), LOOPBACK_HOSTS)
+
+    def test_options(self) -> None:
+        for wrong in ("localhost", [1]):
+            with pytest.raises(TypeError):
+                ServerOptions(allowed_hosts=wrong)  # type: ignore[arg-type]
+        for bad in ("", "a:80", "A", "::1", "a b", "http://a", "*"):
+            with pytest.raises(ValueError, match="an allowed host"):
+                ServerOptions(allowed_hosts=[bad])
+        ServerOptions(allowed_hosts=[])
 
 
 class TestSubprotocols:
