@@ -67,6 +67,7 @@ class Session:
         self.close_rcvd: Close | None = None
         self.close_sent: Close | None = None
         self.rcvd_then_sent: bool | None = None
+        self.breach: ProtocolError | None = None  # that fails it once what came before is read
         self.error: BaseException | None = None  # why it failed or was lost
         self.excerpt = b""  # what was being read when it failed
         self.latency = 0.0
@@ -106,7 +107,7 @@ class Session:
             if decoder.controls:
                 self._on_controls()
             if self.reads:
-                self.fail(exc)
+                self._break_off(exc)
             return end
         if decoder.controls:
             self._on_controls()
@@ -115,6 +116,24 @@ class Session:
         if self.assembler.streaming:
             self.assembler.flush_piece()
         return stop
+
+    def _break_off(self, exc: ProtocolError) -> None:
+        # What came before the breach was in order: whoever is waiting for it may still answer.
+        # That must not depend on where the reads cut the stream.
+        self.breach = exc
+        if self.inbox.count and self.is_open:
+            self.reads = False
+        else:
+            self.conclude()
+
+    def conclude(self) -> None:
+        """Fail for a breach that ``receive`` met behind messages, once their reader had its turn.
+
+        A front calls it after it has handed out what ``receive`` brought; ``tick`` does it too.
+        """
+        breach, self.breach = self.breach, None
+        if breach is not None:
+            self.fail(breach)
 
     def _on_controls(self) -> int:
         # Control frames of this read, in their order. Those after a Close do not count.
@@ -169,6 +188,7 @@ class Session:
         """The byte stream has ended: properly, or by ``error``."""
         if self.phase is Phase.GONE:
             return
+        self.conclude()
         if self.error is None and error is not None:
             self.error = error
         self._move(Happening.LOST)
@@ -190,7 +210,7 @@ class Session:
         if isinstance(data, str):
             if text is None or text:
                 opcode = opcodes.TEXT
-            if not data.isascii():
+            if type(data) is not str or not data.isascii():  # a subclass has its text elsewhere
                 data = data.encode()
             n = len(data)
         elif isinstance(data, bytes):
@@ -287,8 +307,11 @@ class Session:
             raise self.closed_error()
         if self._pings is None:
             self._pings = {}
-        elif len(self._pings) >= self.limits.max_pings and token is None:
-            del self._pings[next(iter(self._pings))]
+        elif token is None and len(self._pings) >= self.limits.max_pings:
+            for each, (waiting, _) in self._pings.items():
+                if waiting is None:  # one that a user waits for is not ours to forget
+                    del self._pings[each]
+                    break
         self._pings[payload] = (token, now)
         self.encoder.put_frame(self.cork, opcodes.PING, True, 0, payload, len(payload))
 
@@ -387,8 +410,8 @@ class Session:
 
     def restless(self) -> bool:
         """Whether ``tick`` has something to settle now, and not only when the deadline comes."""
-        if not self.is_open or self._idle_due is not None:
-            return not self.is_open or self._idle_due < 0.0  # type: ignore[operator]
+        if not self.is_open or (self._idle_due is not None and self._idle_due < 0.0):
+            return True
         return self.assembler.opcode != 0 and self.assembler.serial != self._message_serial
 
     def tick(self, now: float) -> float | None:
@@ -397,6 +420,7 @@ class Session:
         Call it after ``receive`` and the sending methods when the front wants to know when to
         call ``expire``: at the latest when the previous deadline has come.
         """
+        self.conclude()
         assembler = self.assembler
         timeout = self.limits.message_timeout
         if not assembler.opcode or assembler.streaming or timeout is None:
@@ -432,8 +456,14 @@ class Session:
             self._used_contexts = False
         if self._message_due is not None and now >= self._message_due:
             self._message_due = None
-            self.fail(ProtocolError("message-timeout", f"{self.limits.message_timeout} s"))
-            return False
+            assembler = self.assembler
+            if (
+                assembler.opcode
+                and not assembler.streaming
+                and assembler.serial == self._message_serial
+            ):
+                self.fail(ProtocolError("message-timeout", f"{self.limits.message_timeout} s"))
+                return False
         if self._keepalive is not None and self.phase is Phase.OPEN:
             return self._expire_keepalive(self._keepalive, now)
         return False
@@ -473,6 +503,7 @@ class Session:
 
     def closed_error(self) -> ConnectionClosed:
         """The exception that tells how it ended; its cause is what broke it, if anything did."""
+        self.conclude()
         ok = {1000, 1001, 1005}
         rcvd, sent = self.close_rcvd, self.close_sent
         kind: type[ConnectionClosed] = ConnectionClosedError
@@ -497,7 +528,7 @@ def contiguous(data: Any) -> memoryview:
         raise TypeError(f"message must be str or bytes-like, not {type(data).__name__}") from None
     if not view.c_contiguous or view.itemsize != 1:
         raise TypeError("message must be a contiguous buffer of bytes; pass bytes(...) of it")
-    return view
+    return view if view.ndim == 1 else view.cast("B")
 
 
 def check_close(code: int | None, reason: str) -> Close:
