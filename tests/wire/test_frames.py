@@ -104,6 +104,7 @@ def run(block: documents.Block, cut: Cut) -> Outcome:
                 while stop < len(piece):
                     stop = session.receive(piece, stop, len(piece))
                 after()
+                session.conclude()
                 session.tick(now)
         else:
             now += segment

@@ -125,6 +125,8 @@ class Wire(Source):
                 self.on_events()
             if session.inbox.count:
                 self.deliver()
+            if session.breach is not None:
+                self._break_off()
         finally:
             self.corked = False
             if session.cork.size:
@@ -134,6 +136,22 @@ class Wire(Source):
         if session.phase is not Phase.OPEN:
             self.on_closing()
         return 0
+
+    def _break_off(self) -> int:
+        # The task that is to read may be about to start: it has until the turn's end.
+        session = self.session
+        assert session is not None
+        if session.inbox.count:
+            self.loop.call_soon(self.conclude)
+        else:
+            session.conclude()
+        return 0
+
+    def conclude(self) -> None:
+        """The peer broke a rule, and who was waiting for what came before has had its turn."""
+        if self.session is not None and not self.lost:
+            self.session.conclude()
+            self.settle()
 
     def _put_back(self, data: Any, start: int, end: int) -> int:
         # This connection has had its turn: the others first.
@@ -312,6 +330,10 @@ class Wire(Source):
 
     def on_closing(self) -> None:
         """The connection is not open any more."""
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        """The close handshake has moved on."""
         raise NotImplementedError
 
     def rearm(self) -> None:

@@ -22,7 +22,7 @@ cdef class Session:
     cdef public bint is_open, reads, heard, reading, congested
     cdef public int sending, sending_rsv
     cdef public list events
-    cdef public object close_rcvd, close_sent, rcvd_then_sent, error
+    cdef public object close_rcvd, close_sent, rcvd_then_sent, breach, error
     cdef public bytes excerpt
     cdef public double latency
     cdef dict _pings

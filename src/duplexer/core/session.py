@@ -96,6 +96,7 @@ class Session:
         """
         self.heard = True
         if not self.reads:
+            self.conclude()
             return end
         decoder = self.decoder
         decoder.budget = self.frames_per_turn
@@ -129,7 +130,8 @@ class Session:
     def conclude(self) -> None:
         """Fail for a breach that ``receive`` met behind messages, once their reader had its turn.
 
-        A front calls it after it has handed out what ``receive`` brought; ``tick`` does it too.
+        A front calls it when it has handed out what ``receive`` brought. It also happens when a
+        reader finds the inbox empty (``closed_error``), and when more bytes or their end come.
         """
         breach, self.breach = self.breach, None
         if breach is not None:
@@ -420,7 +422,6 @@ class Session:
         Call it after ``receive`` and the sending methods when the front wants to know when to
         call ``expire``: at the latest when the previous deadline has come.
         """
-        self.conclude()
         assembler = self.assembler
         timeout = self.limits.message_timeout
         if not assembler.opcode or assembler.streaming or timeout is None:
