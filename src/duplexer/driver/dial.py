@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from duplexer.driver.steps import Read, Write
-from duplexer.errors import InvalidMessage
 from duplexer.http.h1 import ResponseReader
 
 if TYPE_CHECKING:
@@ -28,14 +27,6 @@ def open_client(connection: Any, handshake: ClientHandshake, limits: Limits) -> 
     response = None
     while response is None:
         data = yield Read()
-        if data:
-            response = reader.feed(data)
-        else:
-            response = reader.feed_eof()
-            if response is None:
-                raise InvalidMessage(
-                    "the server closed the connection without an answer; is it a WebSocket "
-                    "server, and does it want TLS (wss:)?"
-                )
+        response = reader.feed(data) if data else reader.feed_eof()
     connection.response = response
     return handshake.check(response), reader.rest

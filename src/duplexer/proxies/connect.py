@@ -81,8 +81,6 @@ def tunnel(proxy: Proxy, uri: URI, limits: Limits) -> Generator[bytes | None, by
         while response is None:
             data = yield None
             response = reader.feed(data) if data else reader.feed_eof()
-            if response is None and not data:
-                raise ProxyError("the proxy closed the connection without an answer")
     except InvalidMessage as exc:
         raise ProxyError(f"the proxy's answer cannot be read: {exc}") from exc
     if not 200 <= response.status_code < 300:
