@@ -30,9 +30,10 @@ DIRECTIVES = {
     "annotation_typing": False,
 }
 
-UNIX = ["-O3", "-Wno-sign-compare"]
+QUIET = ["-Wno-sign-compare", "-Wno-deprecated-declarations"]  # about Cython's output
+UNIX = ["-O3", *QUIET]
 #: For our own C: Cython's output is not ours to keep clean.
-WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wshadow", "-Wundef", "-Wvla"]
+WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wsign-compare", "-Wshadow", "-Wundef", "-Wvla"]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
 
@@ -47,7 +48,7 @@ class BuildExt(build_ext):
         unix = self.compiler.compiler_type == "unix"
         flags = UNIX if unix else ["/O2"]
         if wanted("DUPLEXER_ASAN"):
-            flags = [*SANITIZE, "-g", "-O1", "-fno-omit-frame-pointer", "-Wno-sign-compare"]
+            flags = [*SANITIZE, "-g", "-O1", "-fno-omit-frame-pointer", *QUIET]
             ext.extra_link_args += SANITIZE
         ext.extra_compile_args += flags
         if ext.name == KERNELS:
