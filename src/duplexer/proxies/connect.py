@@ -43,25 +43,40 @@ _PORTS = {
 
 def parse_proxy(text: str) -> Proxy:
     """Read the URL of a proxy; :exc:`~duplexer.errors.InvalidProxy` if it is not one."""
-    parts = urllib.parse.urlsplit(text)
-    shown = text if parts.password is None else text.replace(parts.password, "***")
+    shown = _redact(text)
+    if not text.isprintable() or " " in text:
+        raise InvalidProxy(ascii(shown)[1:-1], "it has characters that no URL has")
+    try:
+        parts = urllib.parse.urlsplit(text)
+    except ValueError:  # its text may have the password in it
+        raise InvalidProxy(shown, "it is malformed") from None
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
     if parts.scheme not in _PORTS:
         raise InvalidProxy(shown, f"scheme must be one of {', '.join(_PORTS)}")
     if not parts.hostname:
         raise InvalidProxy(shown, "it has no host")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise InvalidProxy(shown, "it has more than scheme, user, host and port")
+    if port == 0:
+        raise InvalidProxy(shown, "the port is not a number from 1 to 65535")
     if (parts.username is None) != (parts.password is None):
         raise InvalidProxy(shown, "a user name needs a password, even an empty one")
-    try:
-        port = parts.port or _PORTS[parts.scheme]
-    except ValueError as exc:
-        raise InvalidProxy(shown, str(exc)) from exc
     username = password = None
     if parts.username is not None and parts.password is not None:
         username = urllib.parse.unquote(parts.username)
         password = urllib.parse.unquote(parts.password)
-    return Proxy(parts.scheme, parts.hostname, port, username, password)
+        if ":" in username:
+            raise InvalidProxy(shown, "a user name cannot contain a colon (RFC 7617 2)")
+    return Proxy(parts.scheme, parts.hostname, port or _PORTS[parts.scheme], username, password)
+
+
+def _redact(text: str) -> str:
+    scheme, slashes, rest = text.rpartition("//")
+    userinfo, at, address = rest.rpartition("@")
+    return f"{scheme}{slashes}***@{address}" if at and userinfo else text
 
 
 def tunnel(proxy: Proxy, uri: URI, limits: Limits) -> Generator[bytes | None, bytes, None]:
