@@ -124,7 +124,9 @@ class Growing:
             self._utf8.decode(bytes(self._bytes[start : self.size]))
         except UnicodeDecodeError:
             return False
-        return True
+        # Python waits for the third byte of a surrogate; it is wrong at the second.
+        rest = self._utf8.getstate()[0]
+        return not (len(rest) == 2 and rest[0] == 0xED and rest[1] >= 0xA0)
 
     def is_complete_text(self) -> bool:
         """Whether what ``is_text`` saw ends with a whole character."""
