@@ -103,6 +103,7 @@ def run(block: documents.Block, cut: Cut) -> Outcome:
                 stop = 0
                 while stop < len(piece):
                     stop = session.receive(piece, stop, len(piece))
+                session.conclude()
                 after()
                 session.conclude()
                 session.tick(now)

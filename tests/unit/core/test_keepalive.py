@@ -1,0 +1,261 @@
+"""Keepalive, and the other deadlines of a session, by a clock that the test drives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from duplexer.core.keepalive import Keepalive
+from duplexer.core.session import Session
+from duplexer.dialects.rfc6455 import RFC6455
+from duplexer.errors import (
+    Close,
+    ProtocolError,
+)
+from duplexer.extensions.deflate import PerMessageDeflate
+from duplexer.limits import Limits
+from tests.wire.frames import (
+    CONT,
+    PING,
+    TEXT,
+)
+from tests.wire.sessions import QUIET, feed, make, sent, to
+
+
+class Clock:
+    """Drives a Keepalive: each deadline is met on time, unless the test says otherwise."""
+
+    def __init__(self, start: float = 1000.0, **changes: Any) -> None:
+        changes = {"ping_interval": 20.0, "ping_timeout": 20.0, "ping_jitter": 0} | changes
+        self.start = self.now = start
+        self.keepalive = Keepalive(Limits(**changes), start)
+
+    def next(self, *, heard: bool = False, reading: bool = True, late: float = 0) -> str:
+        assert self.keepalive.due is not None and self.keepalive.due > self.now - late - 1e-9
+        self.now = max(self.now, self.keepalive.due) + late
+        return self.keepalive.expire(self.now, heard=heard, reading=reading)
+
+    @property
+    def passed(self) -> float:
+        return self.now - self.start
+
+
+def test_nothing_before_the_deadline() -> None:
+    clock = Clock()
+    assert clock.keepalive.expire(1019.9, heard=False, reading=True) == ""
+    assert clock.keepalive.due == 1020.0
+
+
+def test_pings_go_out_at_the_interval() -> None:
+    clock = Clock()
+    times = [clock.passed for _ in range(200) if clock.next(heard=True) == "ping"]
+    assert times == [20.0 * i for i in range(1, len(times) + 1)] and len(times) >= 100
+
+
+def test_jitter_keeps_them_from_aligning() -> None:
+    dues = [Keepalive(Limits(ping_jitter=0.1), 0.0).due for _ in range(300)]
+    assert all(due is not None and 18.0 <= due <= 22.0 for due in dues)
+    assert min(filter(None, dues)) < 18.5 and max(filter(None, dues)) > 21.5
+
+
+@pytest.mark.parametrize(("interval", "timeout"), [(20.0, 20.0), (5.0, 20.0), (20.0, 5.0)])
+def test_silence_is_the_end(interval: float, timeout: float) -> None:
+    clock = Clock(ping_interval=interval, ping_timeout=timeout)
+    verdicts = [clock.next()]
+    while verdicts[-1] != "dead":
+        verdicts.append(clock.next())
+    assert verdicts[0] == "ping" and verdicts.count("ping") == 1
+    assert interval + timeout <= clock.passed <= interval + timeout + 1
+
+
+def test_a_byte_at_the_last_look_is_life() -> None:
+    clock = Clock()
+    assert [clock.next(), clock.next()] == ["ping", ""]
+    assert clock.next(heard=True) == "ping"
+
+
+def test_a_late_clock_judges_nobody() -> None:
+    # We slept for an hour: what the peer sent meanwhile has not been read yet.
+    clock = Clock()
+    assert clock.next() == "ping"
+    assert clock.next(late=3600.0) == ""
+    assert clock.next(late=3600.0) == ""
+    assert clock.next(heard=True) == "ping"
+
+
+def test_nobody_is_judged_while_we_do_not_read() -> None:
+    clock = Clock()
+    assert clock.next() == "ping"
+    for _ in range(10):
+        assert clock.next(reading=False) == ""
+    since = clock.now
+    verdict = ""
+    while verdict != "dead":
+        verdict = clock.next()
+    assert clock.now - since >= 20.0
+
+
+def test_without_timeout_there_are_only_pings() -> None:
+    clock = Clock(ping_timeout=None)
+    assert [clock.next() for _ in range(50)] == ["ping"] * 50
+    assert clock.passed == 1000.0
+
+
+def test_without_interval_there_is_nothing() -> None:
+    clock = Clock(ping_interval=None)
+    assert clock.keepalive.due is None
+    assert clock.keepalive.expire(1e9, heard=False, reading=True) == ""
+
+
+# -- time ------------------------------------------------------------------------------------------
+
+
+def test_no_deadline_when_nothing_is_timed(session: Session) -> None:
+    assert session.tick(0.0) is None
+    assert not session.restless()
+    assert session.expire(1e9) is False
+
+
+def test_a_message_in_progress_has_a_deadline() -> None:
+    session = make(message_timeout=60.0)
+    feed(session, to(session, TEXT, b"a", fin=False))
+    assert session.restless()
+    assert session.tick(5.0) == 65.0
+    assert not session.restless()
+    assert session.tick(6.0) == 65.0
+    assert session.expire(64.9) is False and session.is_open
+    assert session.expire(65.0) is False
+    assert isinstance(session.error, ProtocolError) and session.error.name == "message-timeout"
+
+
+def test_a_message_that_ended_has_none() -> None:
+    session = make(message_timeout=60.0)
+    feed(session, to(session, TEXT, b"a", fin=False))
+    session.tick(0.0)
+    feed(session, to(session, CONT, b"b"))
+    # Nothing has changed that a front would look at: the timer that is running fires.
+    assert session.expire(60.0) is False
+    assert session.is_open
+    feed(session, to(session, TEXT, b"a", fin=False))
+    assert session.restless()
+    assert session.tick(61.0) == 121.0
+
+
+def test_the_next_message_does_not_inherit_its_deadline() -> None:
+    session = make(message_timeout=60.0)
+    feed(session, to(session, TEXT, b"a", fin=False))
+    session.tick(0.0)
+    feed(session, to(session, CONT, b"b") + to(session, TEXT, b"a", fin=False))
+    assert session.expire(60.0) is False
+    assert session.is_open
+    assert session.tick(60.0) == 120.0
+
+
+def test_a_streamed_message_may_take_its_time() -> None:
+    session = make(message_timeout=60.0)
+    session.assembler.streaming = True
+    feed(session, to(session, TEXT, b"a", fin=False))
+    assert session.tick(0.0) is None
+
+
+def test_a_message_begun_while_contexts_are_warm_has_a_deadline() -> None:
+    session = make(deflate=True, message_timeout=3.0)
+    session.send_message("x" * 1000, None, None)
+    assert session.restless()
+    assert session.tick(0.0) == 5.0  # deflate_idle
+    feed(session, to(session, TEXT, b"a", fin=False))
+    assert session.restless()
+    assert session.tick(1.0) == 4.0
+
+
+def test_contexts_are_given_back_after_a_while() -> None:
+    released: list[float] = []
+
+    class Watched(PerMessageDeflate):
+        __slots__ = ()
+
+        def release(self) -> None:
+            released.append(1)
+            super().release()
+
+    limits = QUIET.replace(deflate_idle=5.0)
+    session = Session(
+        RFC6455,
+        server=True,
+        limits=limits,
+        extensions=(Watched(False, False, 15, 15, limits=limits),),
+    )
+    session.send_message("x" * 1000, None, None)
+    assert session.tick(0.0) == 5.0
+    session.expire(5.0)  # used since the last look: wait once more
+    assert not released
+    assert session.tick(5.0) == 10.0
+    session.expire(10.0)
+    assert released == [1]
+    assert session.tick(10.0) is None
+    session.send_message("x" * 1000, None, None)
+    assert session.restless() and session.tick(20.0) == 25.0
+
+
+def test_an_end_that_does_not_come_is_forced(session: Session) -> None:
+    session.send_close(1000, "", 10.0)
+    assert session.expire(14.9) is False
+    assert session.expire(15.0) is True
+    assert isinstance(session.error, TimeoutError)
+
+
+def test_a_failure_has_a_deadline_too(session: Session) -> None:
+    feed(session, to(session, 3))
+    assert session.restless()
+    assert session.tick(10.0) == 15.0
+    assert session.expire(15.0) is True
+    assert isinstance(session.error, ProtocolError)
+
+
+def test_without_close_timeout_there_is_none() -> None:
+    session = make(close_timeout=None)
+    session.send_close(1000, "", 10.0)
+    assert session.tick(10.0) is None
+    assert session.expire(1e9) is False
+
+
+def keepalive(**changes: Any) -> Session:
+    return make(ping_interval=20.0, ping_timeout=20.0, ping_jitter=0, **changes)
+
+
+def test_keepalive_pings_and_is_content_with_any_byte() -> None:
+    session = keepalive()
+    assert session.tick(0.0) == 20.0
+    assert session.expire(20.0) is False
+    (ping,) = sent(session)
+    assert ping.opcode == PING and len(ping.payload) == 4
+    feed(session, to(session, TEXT, b"busy")[:3])
+    due = session.tick(21.0)
+    assert due == 40.0
+    assert session.expire(40.0) is False
+    assert [frame.opcode for frame in sent(session)] == [PING]
+
+
+def test_keepalive_gives_up() -> None:
+    session = keepalive()
+    now = 0.0
+    while session.is_open:
+        due = session.tick(now)
+        assert due is not None and due > now
+        now = due
+        aborted = session.expire(now)
+    assert aborted
+    assert 40.0 <= now <= 41.0
+    assert isinstance(session.error, TimeoutError) and "ping_timeout" in str(session.error)
+    assert session.close_sent == Close(1011, "keepalive ping timeout")
+
+
+def test_keepalive_does_not_judge_while_we_do_not_read() -> None:
+    session = keepalive()
+    session.reading = False
+    now = 0.0
+    for _ in range(20):
+        now = session.tick(now) or 0.0
+        assert session.expire(now) is False
+    assert session.is_open and now > 300
