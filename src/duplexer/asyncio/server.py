@@ -47,7 +47,11 @@ class ServerConnection(Connection):
         self.server = server
         self.logger = server.logger
         self.handler_task: asyncio.Task[None] | None = None
-        server.opening.add(self)
+
+    def connection_made(self, transport: Any) -> None:
+        """Part of asyncio's Protocol: TCP and TLS are done (where TLS fails it is never called)."""
+        self.server.opening.add(self)
+        super().connection_made(transport)
 
     def respond(self, status: int, text: str) -> Response:
         """A response with ``text``, to be given back by ``process_request``."""
