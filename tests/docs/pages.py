@@ -6,7 +6,7 @@ How a page is written:
   server: it runs until the next server of the page, or the end. ``# name.py`` in its first line
   is the file that it is saved to.
 * Any other ``python`` block is a fragment: it may ``await``, and shares its names with the other
-  fragments of the page.
+  fragments of the page. It is saved too if it begins with a name.
 * ``<!-- setup`` ... ``-->`` is a fragment that readers do not see.
 * ``<!-- run -->`` before a ``sh`` block runs it; ``<!-- output -->`` before a ``text`` block
   compares it with what was last printed (``...`` stands for anything).
@@ -32,6 +32,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 import duplexer
 
@@ -114,23 +116,25 @@ def environment(folder: Path | None = None) -> dict[str, str]:
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [source, env.get("PYTHONPATH")]))
     env["PYTHONUNBUFFERED"] = "1"
     if folder is not None:
-        command = folder / "bin" / "duplexer"
-        command.parent.mkdir(exist_ok=True)
-        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m duplexer "$@"\n')
-        command.chmod(0o755)
-        env["PATH"] = f"{command.parent}{os.pathsep}{env['PATH']}"
+        commands = folder / "bin"
+        commands.mkdir(exist_ok=True)
+        for name, option in (("duplexer", " -m duplexer"), ("python", "")):
+            command = commands / name
+            command.write_text(f'#!/bin/sh\nexec "{sys.executable}"{option} "$@"\n')
+            command.chmod(0o755)
+        env["PATH"] = f"{commands}{os.pathsep}{env['PATH']}"
     return env
 
 
 async def wait_for_port(port: int, process: asyncio.subprocess.Process) -> None:
-    """Wait until somebody accepts connections at ``port``; fails if ``process`` ends first."""
+    """Wait until ``process`` listens at ``port``; fails if it ends first."""
+    # Not by connecting: a server with TLS would complain of a handshake that never came.
     async with asyncio.timeout(TIMEOUT):
         while process.returncode is None:
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.close()
-                await writer.wait_closed()
-                return
+            with contextlib.suppress(psutil.Error):
+                listening = psutil.Process(process.pid).net_connections("tcp")
+                if any(each.laddr.port == port for each in listening):
+                    return
             await asyncio.sleep(0.02)
     _, errors = await process.communicate()
     raise AssertionError(f"the server ended with {process.returncode}:\n{errors.decode()}")
@@ -195,6 +199,9 @@ class Reader:
 
     async def run_fragment(self, block: Block, text: str) -> None:
         padded = "\n" * (block.line - 1) + text  # so that tracebacks have the page's lines
+        named = re.match(r"# ([\w-]+\.py)\n", text)
+        if named:
+            (self.folder / named[1]).write_text(text, encoding="utf-8")
         code = compile(padded, str(self.page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
