@@ -31,7 +31,7 @@ DIRECTIVES = {
 }
 
 QUIET = ["-Wno-sign-compare", "-Wno-deprecated-declarations"]  # about Cython's output
-UNIX = ["-O3", *QUIET]
+UNIX = ["-O3", "-g0", *QUIET]  # debugging symbols are seven eighths of a module
 #: For our own C: Cython's output is not ours to keep clean.
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wsign-compare", "-Wshadow", "-Wundef", "-Wvla"]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
