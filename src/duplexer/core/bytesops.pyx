@@ -186,7 +186,11 @@ cdef class Growing:
                 self._bytes = PyBytes_FromStringAndSize_(NULL, room)
         else:
             room = max(room, self._room + (self._room >> 1))
-            _PyBytes_Resize(&self._bytes, room)
+            try:
+                _PyBytes_Resize(&self._bytes, room)
+            except:  # what there was is lost
+                self._room = self.size = 0
+                raise
         self._room = room
         return 0
 
@@ -284,7 +288,12 @@ cdef class Cork:
             self._room = n
             return 0
         room = max(self._used + n, 2 * self._room + 256)
-        _PyBytes_Resize(&self._bytes, room)
+        try:
+            _PyBytes_Resize(&self._bytes, room)
+        except:  # what there was is lost
+            self._used = self._room = 0
+            self.size = sum([len(piece) for piece in self._sealed or ()])
+            raise
         self._room = room
         return 0
 
