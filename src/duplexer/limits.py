@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 __all__ = ["DEFAULT_LIMITS", "Limits"]
@@ -92,11 +93,18 @@ class Limits:
                 raise TypeError(f"{field.name} must be a number, not None")
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise TypeError(f"{field.name} must be a number, not {type(value).__name__}")
+            if isinstance(value, float) and "float" not in str(field.type):
+                raise TypeError(f"{field.name} must be an int, not {value}")
+            if math.isnan(value):
+                raise ValueError(f"{field.name} must be a number, not nan")
             if value <= 0 and not (value == 0 and field.name in ("deflate_min", "ping_jitter")):
                 raise ValueError(
                     f"{field.name} must be positive, not {value}"
                     + ("; use None for no bound" if field.name in _OPTIONAL else "")
                 )
+
+        if self.ping_jitter >= 1:
+            raise ValueError(f"ping_jitter must be less than 1, not {self.ping_jitter}")
 
     def replace(self, **changes: Any) -> Limits:
         """A copy with some bounds changed."""
