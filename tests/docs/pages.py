@@ -144,8 +144,13 @@ async def stop(process: asyncio.subprocess.Process) -> None:
     """End a server with Ctrl-C: it must go at once, and without a complaint."""
     if process.returncode is None:
         process.send_signal(signal.SIGINT)
-    async with asyncio.timeout(TIMEOUT):
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            _, errors = await process.communicate()
+    except TimeoutError:
+        process.kill()
         _, errors = await process.communicate()
+        raise AssertionError(f"Ctrl-C does not end the server:\n{errors.decode()}") from None
     text = errors.decode()
     assert process.returncode in (0, 130, -signal.SIGINT), text
     complaints = text.replace("KeyboardInterrupt\n", "")
