@@ -90,6 +90,7 @@ class Waiter:
             return False  # woken already: the Task cancels itself when it runs
         context = self.context
         self.forget()
+        self.source.waiter = None  # until its Task has run it is no other one's
         self.cancelled_by = () if msg is None else (msg,)
         self.source.loop.call_soon(callback, self, context=context)
         return True
@@ -116,6 +117,7 @@ class Waiter:
         if asyncio.current_task(source.loop) is None:
             context.run(callback, self)
         else:
+            source.waiter = None
             source.loop.call_soon(callback, self, context=context)
 
 
@@ -169,14 +171,14 @@ class Receiving:
         return self.__next__()
 
     def throw(self, typ: Any, val: Any = None, tb: Any = None) -> Any:
-        """Part of the coroutine protocol: a cancelled Task arrives here."""
-        self.close()
+        """Part of the coroutine protocol: a cancelled Task arrives here.
+
+        Its waiter was told before; who waits now is another one.
+        """
         raise (typ if val is None else val)
 
     def close(self) -> None:
-        """Part of the coroutine protocol: nobody waits any more."""
-        if self.source.receiver is not None:
-            self.source.receiver.forget()
+        """Part of the coroutine protocol."""
 
 
 def _install() -> None:
