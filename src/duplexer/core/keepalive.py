@@ -36,7 +36,8 @@ class Keepalive:
     def _after(self, now: float) -> float | None:
         if self._interval is None:
             return None
-        return now + self._interval * (1 + self._jitter * (2 * random.random() - 1))  # noqa: S311
+        # Earlier, never later: the interval is a promise.
+        return now + self._interval * (1 - self._jitter * random.random())  # noqa: S311
 
     def expire(self, now: float, *, heard: bool, reading: bool) -> str:
         """The deadline has come: ``"ping"``, ``"dead"`` or ``""`` (nothing to do).
