@@ -57,7 +57,7 @@ class ConnectionBase:
     def close_code(self) -> int | None:
         """The code of the peer's Close; 1006 without one, ``None`` while open (RFC 6455 7.1.5)."""
         session = self.session
-        if session is None or session.state is not State.CLOSED:
+        if session is None or session.reads:
             return None
         return 1006 if session.close_rcvd is None else session.close_rcvd.code
 
@@ -65,7 +65,7 @@ class ConnectionBase:
     def close_reason(self) -> str | None:
         """The reason in the peer's Close; ``""`` if there was none, ``None`` if open."""
         session = self.session
-        if session is None or session.state is not State.CLOSED:
+        if session is None or session.reads:
             return None
         return "" if session.close_rcvd is None else session.close_rcvd.reason
 
