@@ -32,6 +32,8 @@ class Inbox:
 
     def put(self, message: Any, size: int) -> int:
         """Append a message of about ``size`` bytes."""
+        if isinstance(message, str):
+            size = len(message)  # what pop() takes off again
         if self.count == 0:
             self.first = message
         else:
@@ -176,7 +178,16 @@ class Assembler:
         for extension in reversed(self.extensions):
             if self.rsv & extension.rsv:
                 room = None if self.max_message < 0 else self.max_message - self.total
-                data = extension.decode(data, fin, room)
+                try:
+                    data = extension.decode(data, fin, room)
+                except ProtocolError as exc:
+                    if exc.name != "message-too-big":
+                        raise
+                    raise ProtocolError(
+                        "message-too-big",
+                        f"more than {self.max_message} bytes after decompression, max_size "
+                        f"(Limits.max_message) is {self.max_message}",
+                    ) from None
         return data
 
     def whole_coded(self, opcode: int, rsv: int, data: bytes) -> int:
