@@ -193,6 +193,7 @@ class connect:  # noqa: N801 - a verb, as in ``websockets``
             kwargs["ssl"] = self.context
             kwargs["server_hostname"] = self.server_hostname
             kwargs["ssl_handshake_timeout"] = self.limits.open_timeout
+            kwargs.setdefault("ssl_shutdown_timeout", self.limits.close_timeout)
         if "path" in kwargs:
             await aiofastnet.create_unix_connection(loop, lambda: connection, **kwargs)
             return

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Mapping
+from time import monotonic
 from typing import Any, Self
 
+from duplexer.asyncio.awaiting import Receiving
 from duplexer.asyncio.life import Life
 from duplexer.core import opcodes
 from duplexer.core.events import Piece
@@ -37,6 +40,96 @@ class Listener:
         """The connection has ended; ``exc`` tells how. Nothing comes after this."""
 
 
+class Stream:
+    """The pieces of one message, as an async iterator.
+
+    No generator: one of those would end some time after a ``break``, when the next ``recv()`` has
+    come already.
+    """
+
+    __slots__ = ("_connection", "_decode", "_decoder", "_delivered", "_finished", "_receiving")
+
+    def __init__(self, connection: Connection, decode: bool | None) -> None:
+        self._connection = connection
+        self._decode = decode
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._receiving: Receiving | None = None  # while we are the connection's reader
+        self._delivered = False
+        self._finished = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str | bytes:
+        if self._finished:
+            raise StopAsyncIteration
+        receiving = self._begin() if self._receiving is None else self._receiving
+        while True:
+            try:
+                message = await receiving
+            except asyncio.CancelledError:
+                self._pause()
+                raise
+            except ConnectionClosed:
+                self._leave()
+                raise
+            last = True
+            if isinstance(message, Piece):
+                last = message.fin
+                message = message.data
+            if last:
+                self._finished = True
+                self._leave()
+            message = self._convert(message, last)
+            if message or (last and not self._delivered):
+                self._delivered = True
+                return message
+            if last:
+                raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Discard the rest of the message."""
+        self._leave()
+        self._finished = True
+
+    def __del__(self) -> None:
+        self._leave()
+
+    def _begin(self) -> Receiving:
+        connection = self._connection
+        session = connection._open_session()
+        if connection.receiver is not None or connection.streaming is not None:
+            raise ConcurrencyError("recv_streaming() is called while another task is receiving")
+        if not session.inbox.count:
+            session.assembler.streaming = True
+            session.assembler.flush_piece()
+        self._receiving = connection.streaming = Receiving(connection, False)
+        return self._receiving
+
+    def _pause(self) -> None:
+        # Cancelled. If nothing of the message was taken, somebody else may take all of it.
+        session = self._connection._open_session()
+        if not self._delivered and not isinstance(session.inbox.first, Piece):
+            session.assembler.streaming = False
+            self._receiving = self._connection.streaming = None
+
+    def _leave(self) -> None:
+        if self._receiving is None:
+            return
+        self._receiving = self._connection.streaming = None
+        if not self._finished:
+            self._connection._open_session().assembler.abandon()
+
+    def _convert(self, message: str | bytes, last: bool) -> str | bytes:
+        if self._decode is False and isinstance(message, str):
+            return message.encode()
+        if self._decode and isinstance(message, bytes):
+            if self._decoder is None:
+                self._decoder = codecs.getincrementaldecoder("utf-8")()
+            return self._decoder.decode(message, last)
+        return message
+
+
 class Connection(Life):
     """A WebSocket connection: the common part of clients' and servers'."""
 
@@ -66,38 +159,14 @@ class Connection(Life):
 
     # -- receiving -------------------------------------------------------------------------------
 
-    async def recv_streaming(self, decode: bool | None = None) -> AsyncIterator[str | bytes]:
+    def recv_streaming(self, decode: bool | None = None) -> Stream:
         """Receive the next message in pieces, as they come, without holding all of it.
 
         The pieces follow the reads, not the peer's fragments. Leaving the iteration early discards
-        the rest of the message. ``Limits.max_message`` still holds for the whole.
+        the rest of the message; cancelling it does not. ``Limits.max_message`` still holds for the
+        whole. ``decode`` is as in ``recv()``.
         """
-        session = self._open_session()
-        assembler = session.assembler
-        if self.receiver is not None:
-            raise ConcurrencyError("recv_streaming() is called while another task is receiving")
-        if not session.inbox.count:
-            assembler.streaming = True
-            assembler.flush_piece()
-        finished = False
-        empty = True
-        try:
-            while not finished:
-                message = await self.recv()
-                finished = True
-                if isinstance(message, Piece):
-                    finished = message.fin
-                    message = message.data
-                if message or (finished and empty):
-                    empty = False
-                    if decode is False and isinstance(message, str):
-                        message = message.encode()
-                    elif decode and isinstance(message, bytes):
-                        message = message.decode()
-                    yield message
-        finally:
-            if not finished:
-                assembler.abandon()
+        return Stream(self, decode)
 
     # -- sending ---------------------------------------------------------------------------------
 
@@ -134,10 +203,10 @@ class Connection(Life):
             return self._send_fragments(message, text, compress)
         if isinstance(message, Iterable):
             try:
-                view = contiguous(message)
+                view = memoryview(message)  # type: ignore[arg-type]
             except TypeError:
                 return self._send_fragments(_to_async(message), text, compress)
-            return self.send(view, text, compress=compress)
+            return self.send(contiguous(view), text, compress=compress)
         raise TypeError(
             f"message must be str, bytes-like or an iterable of these, not {type(message).__name__}"
         )
@@ -210,7 +279,7 @@ class Connection(Life):
         if session.is_pinging(payload):
             raise ConcurrencyError("already waiting for a pong with the same data")
         waiter: asyncio.Future[float] = self.loop.create_future()
-        session.send_ping(payload, waiter, self.loop.time())
+        session.send_ping(payload, waiter, monotonic())
         self.touch()
         await self.drain()
         return waiter
@@ -245,7 +314,7 @@ class Connection(Life):
                 self.transport.abort()
             return
         try:
-            session.send_close(code, reason, self.loop.time())
+            session.send_close(code, reason, monotonic())
         except InvalidState:
             return
         self.settle()

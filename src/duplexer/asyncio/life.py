@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from inspect import isawaitable
+from time import monotonic  # uvloop's own clock counts milliseconds: too few for a latency
 from typing import TYPE_CHECKING, Any
 
 from duplexer.asyncio.pump import Wire
@@ -184,7 +185,7 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
             server=self.is_server,
             limits=self.limits,
             extensions=agreement.extensions,
-            now=self.loop.time(),
+            now=monotonic(),
         )
         self.rearm()
         self.opened()
@@ -224,7 +225,7 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
         session = self.session
         assert session is not None
         events, session.events = session.events, []
-        now = self.loop.time()
+        now = monotonic()
         session.count_controls(len(events), now)
         for event in events:
             if isinstance(event, PongReceived):
@@ -255,7 +256,8 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
         assert session is not None
         if self.lost:
             return
-        due = session.tick(self.loop.time())
+        now = monotonic()
+        due = session.tick(now)
         if self._timer is not None:
             if due is None or self._timer_due <= due:
                 return  # it will look again then
@@ -263,14 +265,14 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
             self._timer = None
         if due is not None:
             self._timer_due = due
-            self._timer = self.loop.call_at(due, self._on_timer)
+            self._timer = self.loop.call_later(due - now, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
         session = self.session
         if session is None or self.lost:
             return
-        abort = session.expire(self.loop.time())
+        abort = session.expire(monotonic())
         self.flush()
         if abort:
             self.transport.abort()
@@ -293,22 +295,23 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
         if self.session is not None:
             self.session.congested = True
         if self.limits.send_timeout is not None and self._stall is None:
-            self._watch_stall(self.limits.send_timeout, -1)
+            self._watch_stall(self.limits.send_timeout, None)
 
-    def _watch_stall(self, timeout: float, before: int) -> None:
-        # Nobody may hold our memory by not reading: some progress in each ``send_timeout``.
+    def _watch_stall(self, timeout: float, before: int | None) -> None:
+        # Nobody may hold our memory by not reading: some bytes have left in each ``send_timeout``,
+        # however many have been added meanwhile.
         self._stall = None
         if not self.write_paused or self.lost:
             return
-        size = self.transport.get_write_buffer_size()
-        if 0 <= before <= size:
+        left = self.written - self.transport.get_write_buffer_size()
+        if before is not None and left <= before:
             if self.session is not None and self.session.error is None:
                 self.session.error = TimeoutError(
                     f"the peer did not read for {timeout} s (Limits.send_timeout)"
                 )
             self.transport.abort()
             return
-        self._stall = self.loop.call_later(timeout, self._watch_stall, timeout, size)
+        self._stall = self.loop.call_later(timeout, self._watch_stall, timeout, left)
 
     def resume_writing(self) -> None:
         """Part of asyncio's Protocol: the peer has caught up."""
@@ -372,7 +375,10 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
         for extension in session.extensions:
             extension.release()
         if self.listener is not None:
-            self.listener.on_close(self, error)
+            try:
+                self.listener.on_close(self, error)
+            except Exception as exc:  # the user's code
+                self.logger.error("connection handler failed", exc_info=exc)
 
     # -- waiting for it --------------------------------------------------------------------------
 
@@ -400,12 +406,8 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
     def settle(self) -> None:
         """The close handshake has moved on: write what there is, and go on reading to its end."""
         self.flush()
-        if self.read_paused and not self.lost and self.stash is None:
-            self.read_paused = False
-            if self.session is not None:
-                self.session.reading = True
-            self.transport.resume_reading()
         if not self.lost:
+            self.resume_if_room()
             self.rearm()
             self.on_closing()
 

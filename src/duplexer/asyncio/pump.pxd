@@ -27,16 +27,20 @@ cdef class Wire(Source):
     cdef readonly Pump pump
     cdef public Session session
     cdef public object transport, write, listener, fragmenting
-    cdef public bint corked, dirty, write_paused, read_paused, lost
+    cdef public bint corked, dirty, write_paused, read_paused, lost, returning
     cdef public bytes stash
     cdef public Py_ssize_t stash_at
-    cdef public Py_ssize_t queue_messages, queue_bytes, write_high
+    cdef public Py_ssize_t queue_messages, queue_bytes, write_high, written
+    cdef public Receiving streaming
     cdef Receiving _receiving, _iterating
     cdef object __weakref__
 
     @cython.locals(session=Session, stop=Py_ssize_t)
     cpdef int take_in(self, object data, Py_ssize_t start, Py_ssize_t end) except -1
     cdef int _put_back(self, object data, Py_ssize_t start, Py_ssize_t end) except -1
+    cdef int _come_back(self) except -1
+    @cython.locals(session=Session, inbox=Inbox)
+    cpdef bint is_behind(self) except -1
     @cython.locals(session=Session, inbox=Inbox)
     cpdef int deliver(self) except -1
     @cython.locals(session=Session, inbox=Inbox)

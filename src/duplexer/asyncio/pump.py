@@ -15,7 +15,7 @@ from duplexer.asyncio import awaiting
 from duplexer.asyncio.awaiting import Receiving, Source
 from duplexer.core.closing import Phase
 from duplexer.core.session import Session
-from duplexer.errors import InvalidState
+from duplexer.errors import ConcurrencyError, InvalidState
 
 __all__ = ["Pump", "Wire", "pump_of"]
 
@@ -88,6 +88,9 @@ class Wire(Source):
         self.write_paused = False
         self.read_paused = False
         self.lost = False
+        self.returning = False  # next_turn() is going to be called
+        self.written = 0  # bytes handed to the transport, in all
+        self.streaming: Receiving | None = None  # the reader that takes a message in pieces
         self.fragmenting: Any = None  # while a fragmented message is sent: a Future
         self.stash: bytes | None = None  # what was read, but not taken in yet ...
         self.stash_at = 0  # ... from here on
@@ -162,16 +165,34 @@ class Wire(Source):
             self.stash = bytes(data[start:end])
             self.stash_at = 0
         self.pause_reading()
-        self.loop.call_soon(self.next_turn)
+        self._come_back()
+        return 0
+
+    def _come_back(self) -> int:
+        if not self.returning:
+            self.returning = True
+            self.loop.call_soon(self.next_turn)
         return 0
 
     def next_turn(self) -> None:
-        """Take in what the last turn left."""
-        data, self.stash = self.stash, None
-        if data is not None and not self.lost:
-            self.take_in(data, self.stash_at, len(data))
-            if self.stash is None:
-                self.resume_if_room()
+        """Take in what the last turn left, unless the application has to catch up first."""
+        self.returning = False
+        data = self.stash
+        if data is None or self.lost or self.is_behind():
+            return
+        self.stash = None
+        self.take_in(data, self.stash_at, len(data))
+        if self.stash is None:
+            self.resume_if_room()
+
+    def is_behind(self) -> bool:
+        """Whether more messages wait for the application than it may let wait."""
+        session = self.session
+        assert session is not None
+        inbox = session.inbox
+        return session.is_open and (
+            inbox.count > self.queue_messages or inbox.size > self.queue_bytes
+        )
 
     def deliver(self) -> int:
         """Messages have come: wake their reader, or stop reading if there is none."""
@@ -209,11 +230,15 @@ class Wire(Source):
     def resume_if_room(self) -> int:
         """Read on if the application has caught up, or waits."""
         session = self.session
-        if not self.read_paused or self.lost or self.stash is not None or session is None:
+        if not self.read_paused or self.lost or session is None:
             return 0
         inbox = session.inbox
-        if inbox.count * 4 > self.queue_messages or inbox.size * 4 > self.queue_bytes:
-            return 0
+        if session.is_open and (
+            inbox.count * 4 > self.queue_messages or inbox.size * 4 > self.queue_bytes
+        ):
+            return 0  # while it closes we read on, whoever reads the messages
+        if self.stash is not None:
+            return self._come_back()
         self.read_paused = False
         session.reading = True
         self.transport.resume_reading()
@@ -226,6 +251,8 @@ class Wire(Source):
         session = self.session
         if session is None:
             raise InvalidState("the opening handshake has not been finished")
+        if self.streaming is not None and receiving is not self.streaming:
+            raise ConcurrencyError("recv() is called while recv_streaming() is in a message")
         inbox = session.inbox
         if inbox.count:
             message = inbox.pop()
@@ -311,11 +338,14 @@ class Wire(Source):
         session = self.session
         if session is None or session.cork.size == 0 or self.lost:
             return 0
+        self.written += session.cork.size
         data = session.cork.take()
         if isinstance(data, bytes):
             self.write(data)
         else:
             self.transport.writelines(data)
+        if not self.corked and session.restless():
+            self.rearm()  # or who only sends would never give back what compressing took
         return 0
 
     # -- what the connection defines -----------------------------------------------------------

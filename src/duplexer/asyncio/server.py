@@ -326,6 +326,7 @@ class serve:  # noqa: N801 - a verb, as in ``websockets``
         if ssl is not None:
             kwargs["ssl"] = ssl
             kwargs.setdefault("ssl_handshake_timeout", bounds.open_timeout)
+            kwargs.setdefault("ssl_shutdown_timeout", bounds.close_timeout)
         self._where = (host, port)
         self._unix = kwargs.pop("_unix", False)
         self._kwargs = kwargs

@@ -1,0 +1,353 @@
+"""Servers: handlers and what becomes of their exceptions, listeners, counting, shutting down."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from duplexer import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, Listener
+from tests.contract.peers import CLOSE, TEXT, close_body
+
+
+async def echo(ws):
+    async for message in ws:
+        await ws.send(message)
+
+
+async def ended(ws):
+    with pytest.raises(ConnectionClosed) as caught:
+        while True:
+            await ws.recv()
+    return caught.value
+
+
+async def test_a_handler_that_returns_closes_with_1000(front):
+    async def handler(ws):
+        await ws.send("bye")
+
+    async with front.serve(handler) as server, front.connect(server) as ws:
+        assert await ws.recv() == "bye"
+        exc = await ended(ws)
+        assert type(exc) is ConnectionClosedOK and exc.rcvd.code == 1000
+
+
+@pytest.mark.parametrize("after", [0, 1], ids=["at once", "after a message"])
+async def test_a_handler_that_raises_closes_with_1011_and_is_logged(front, after, unlogged):
+    error = ZeroDivisionError("private")
+
+    async def handler(ws):
+        for _ in range(after):
+            await ws.recv()
+        raise error
+
+    async with front.serve(handler) as server, front.connect(server) as ws:
+        await ws.send("go")
+        exc = await ended(ws)
+        assert exc.rcvd.code == 1011
+        assert "private" not in exc.rcvd.reason
+    assert [record.exc_info[1] for record in unlogged] == [error]
+    unlogged.clear()
+
+
+async def test_a_handler_that_raises_what_closed_it_is_not_logged(front):
+    async def handler(ws):
+        while True:
+            await ws.send(await ws.recv())
+
+    async with front.serve(handler) as server:
+        async with front.connect(server) as ws:
+            await ws.send("x")
+            await ws.recv()
+        ws = await front.connect(server)
+        ws.abort()
+        await ws.wait_closed()
+
+
+async def test_a_handler_that_fails_on_another_connection_is_logged(front, unlogged):
+    async def handler(ws):
+        if await ws.recv() == "wait":
+            await ws.wait_closed()
+            return
+        async with front.connect(other) as client:
+            await client.recv()  # raises ConnectionClosedOK, though this one here is open
+
+    async def goodbye(ws):
+        pass
+
+    async with front.serve(goodbye) as other, front.serve(handler) as server:
+        async with front.connect(server) as ws:
+            await ws.send("go")
+            assert (await ended(ws)).rcvd.code == 1011
+    assert [type(record.exc_info[1]) for record in unlogged] == [ConnectionClosedOK]
+    unlogged.clear()
+
+
+async def test_connections_are_counted(front):
+    async with front.serve(echo) as server:
+        assert not server.connections
+        async with front.connect(server):
+            await front.until(lambda: len(server.connections) == 1)
+            async with front.connect(server) as second:
+                await front.until(lambda: len(server.connections) == 2)
+                second.abort()
+                await front.until(lambda: len(server.connections) == 1)
+        await front.until(lambda: not server.connections)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"code": 1012, "reason": "back soon"}])
+async def test_closing_the_server_closes_connections(front, arguments):
+    finished = []
+
+    async def handler(ws):
+        finished.append(await ended(ws))
+
+    async with front.serve(handler) as server:
+        clients = [await front.connect(server) for _ in range(5)]
+        await front.until(lambda: len(server.connections) == 5)
+        assert server.is_serving()
+        server.close(**arguments)
+        await server.wait_closed()
+        assert not server.is_serving()
+        assert not server.connections
+        assert len(finished) == 5
+        for ws in clients:
+            exc = await ended(ws)
+            assert exc.rcvd.code == arguments.get("code", 1001)
+            assert exc.rcvd.reason == arguments.get("reason", "")
+            await ws.wait_closed()
+        with pytest.raises(OSError, match=r".+"):
+            await front.connect(uri_of(front, clients[0]))
+        server.close()
+        await server.wait_closed()
+
+
+def uri_of(front, ws):
+    host, port = ws.remote_address[:2]
+    return f"{'wss' if front.secure else 'ws'}://{host}:{port}/"
+
+
+async def test_closing_the_server_waits_for_handlers(front):
+    order = []
+
+    async def handler(ws):
+        await ws.wait_closed()
+        await front.sleep(0.05)
+        order.append("handler")
+
+    async with front.serve(handler) as server:
+        async with front.connect(server) as ws:
+            await front.until(lambda: server.connections)
+            server.close()
+            await ws.wait_closed()
+            await server.wait_closed()
+            order.append("server")
+    assert order == ["handler", "server"]
+
+
+async def test_closing_the_server_may_leave_connections(front):
+    async with front.serve(echo) as server:
+        async with front.connect(server) as ws:
+            await front.until(lambda: server.connections)
+            server.close(close_connections=False)
+            await ws.send("still here")
+            assert await ws.recv() == "still here"
+        await server.wait_closed()
+
+
+async def test_waiting_for_a_server_that_is_closed_later(front):
+    async with front.serve(echo) as server:
+        waiting = front.spawn(server.wait_closed())
+        async with front.connect(server):
+            await front.until(lambda: server.connections)
+            await front.turns()
+            assert not waiting.done()
+            server.close()
+            await waiting
+            assert not server.connections
+
+
+async def test_closing_the_server_drops_half_open_connections(front):
+    async with front.serve(echo, close_timeout=0.3) as server:
+        async with front.raw(server, handshake=False):
+            await front.until(lambda: server.opening)
+            async with front.timeout(3):
+                server.close()
+                await server.wait_closed()
+                await front.until(lambda: not server.opening)
+
+
+async def test_closing_the_server_with_a_peer_that_never_answers(front):
+    async with front.serve(echo, close_timeout=0.2) as server, front.raw(server) as peer:
+        await front.thread(peer.send, TEXT, b"here")
+        await front.thread(peer.recv)
+        started = front.now()
+        server.close()
+        await server.wait_closed()
+        assert front.now() - started < 2
+
+
+async def test_an_async_hook_that_runs_when_the_peer_leaves(front):
+    started, ended = [], []
+
+    async def process_request(ws, request):
+        started.append(ws)
+        try:
+            await front.sleep(0.3)
+        finally:
+            ended.append(ws)
+
+    async with front.serve(echo, process_request=process_request) as server:
+        connecting = front.spawn(opened(front.connect(server)))
+        await front.until(lambda: started)
+        connecting.cancel()
+        await front.until(lambda: ended)
+        await front.until(lambda: not server.opening and not server.connections)
+        with pytest.raises(BaseException, match="") as caught:
+            await connecting
+        assert "Cancel" in type(caught.value).__name__  # each front has a class of its own
+
+
+async def opened(connecting):
+    return await connecting
+
+
+# -- listeners -------------------------------------------------------------------------------------
+
+
+class Recorder(Listener):
+    def __init__(self):
+        self.log = []
+
+    def on_open(self, ws):
+        self.log.append(("open", ws.request.path))
+        ws.send_nowait("welcome")
+
+    def on_message(self, ws, message):
+        self.log.append(("message", message))
+        ws.send_nowait(message)
+
+    def on_close(self, ws, exc):
+        self.log.append(("close", exc.rcvd.code if exc.rcvd else None))
+
+
+async def test_a_listener_is_told_everything_in_order(front):
+    recorder = Recorder()
+    async with front.serve(recorder) as server:
+        async with front.connect(server) as ws:
+            assert await ws.recv() == "welcome"
+            for i in range(50):
+                await ws.send(str(i))
+            assert [await ws.recv() for _ in range(50)] == [str(i) for i in range(50)]
+            await ws.send(b"x" * 500_000)
+            assert len(await ws.recv()) == 500_000
+            await ws.close(1001)
+        await front.until(lambda: not server.connections)
+    assert recorder.log[0] == ("open", "/")
+    assert recorder.log[1:51] == [("message", str(i)) for i in range(50)]
+    assert recorder.log[52:] == [("close", 1001)]
+
+
+async def test_a_listener_class_has_an_instance_for_each_connection(front):
+    made = []
+
+    class Mine(Recorder):
+        def __init__(self):
+            super().__init__()
+            made.append(self)
+
+    async with front.serve(Mine) as server:
+        async with front.connect(server) as a, front.connect(server) as b:
+            await a.recv()
+            await b.recv()
+            await a.send("a")
+            await a.recv()
+        await front.until(lambda: not server.connections)
+    assert len(made) == 2
+    assert sorted(len(each.log) for each in made) == [2, 3]
+
+
+@pytest.mark.parametrize("where", ["on_open", "on_message", "on_close"])
+async def test_a_listener_that_raises(front, where, unlogged):
+    class Broken(Listener):
+        pass
+
+    def fail(self, ws, *args):
+        raise ZeroDivisionError(where)
+
+    setattr(Broken, where, fail)
+    async with front.serve(Broken) as server:
+        async with front.connect(server) as ws:
+            with contextlib.suppress(ConnectionClosed):
+                await ws.send("go")
+            if where != "on_close":
+                assert (await ended(ws)).rcvd.code == 1011
+        async with front.timeout(3):
+            await ws.wait_closed()
+            await front.until(lambda: not server.connections)
+    assert [str(record.exc_info[1]) for record in unlogged] == [where]
+    unlogged.clear()
+
+
+async def test_a_listener_may_close(front):
+    class Goodbye(Listener):
+        def on_message(self, ws, message):
+            ws.start_close(4000, message)
+
+    async with front.serve(Goodbye) as server, front.connect(server) as ws:
+        await ws.send("enough")
+        exc = await ended(ws)
+        assert (exc.rcvd.code, exc.rcvd.reason) == (4000, "enough")
+
+
+async def test_a_listener_that_is_flooded_handles_everything(front):
+    recorder = Recorder()
+    recorder.on_message = lambda ws, message: recorder.log.append(message)
+    async with front.serve(recorder) as server, front.raw(server) as peer:
+        wire = b"".join(peer.frame(TEXT, b"%d" % i) for i in range(20_000))
+        await front.thread(peer.send_bytes, wire + peer.frame(CLOSE, close_body(1000)))
+        await front.thread(peer.recv_close)
+    assert recorder.log[1:-1] == [str(i) for i in range(20_000)]
+
+
+@pytest.mark.plain_only
+async def test_a_handler_that_is_none(front):
+    for wrong in (None, 1, "handler"):
+        with pytest.raises(TypeError, match="handler must be"):
+            async with front.serve(wrong):
+                pass
+
+
+# -- explanations ----------------------------------------------------------------------------------
+
+
+async def test_explanations_name_who_did_it(front):
+    async with front.pair() as (client, server):
+        assert "open" in client.explain()
+        await client.close(4000, "because")
+        ours, theirs = await ended(client), await ended(server)
+        assert "We closed" in ours.explain() and "4000" in ours.explain()
+        assert "The peer closed" in theirs.explain() and "because" in theirs.explain()
+        assert client.explain() == ours.explain()
+
+
+async def test_explanations_of_a_loss(front):
+    async with front.raw_pair() as (ws, peer):
+        await front.thread(peer.send, TEXT, b"twelve bytes")
+        await ws.recv()
+        peer.close()
+        exc = await ended(ws)
+        assert "lost" in exc.explain()
+        assert "text, 12 bytes" in exc.explain()
+        assert "Nothing was sent" in exc.explain()
+
+
+async def test_explanations_of_a_breach(front):
+    async with front.raw_pair() as (ws, peer):
+        await front.thread(peer.send_bytes, b"\x83\x00")
+        exc = await ended(ws)
+        assert type(exc) is ConnectionClosedError
+        text = exc.explain()
+        assert "the peer broke a rule" in text and "opcode" in text and "83 00" in text
+        assert exc.__cause__.party == "peer"
+        assert (await front.thread(peer.recv_close))[0] == 1002
