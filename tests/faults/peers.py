@@ -17,7 +17,7 @@ from typing import Any
 import trustme
 
 import duplexer
-from duplexer.asyncio.server import Server
+from duplexer.asyncio.server import Server, ServerConnection
 from duplexer.handshake.server import accept_key
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -30,7 +30,7 @@ CLIENT_FRAMES = (
     bytes.fromhex("8185 00000000")
     + b"Hello"
     + bytes.fromhex(
-        "0103 00000000 E282AC 8004 00000000 F09F98808902 00000000 686982FE 0080 00000000"
+        "0183 00000000 E282AC 8084 00000000 F09F98808982 00000000 686982FE 0080 00000000"
     )
     + bytes(128)
     + bytes.fromhex("8882 00000000 03E8")
@@ -73,8 +73,6 @@ async def raw_server(
             pass
         finally:
             writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
             tasks.discard(task)
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0, **kwargs)
@@ -87,10 +85,32 @@ async def raw_server(
         while tasks:  # noqa: ASYNC110 - they say nothing when they go
             await asyncio.sleep(0.01)
         await server.wait_closed()
+        await asyncio.sleep(0.01)  # for the transports to close their sockets
 
 
 def port_of(server: Server) -> int:
     return int(server.sockets[0].getsockname()[1])
+
+
+class Counted(ServerConnection):
+    """Tells how many there have been."""
+
+    made = 0
+
+    def connection_made(self, transport: Any) -> None:
+        Counted.made += 1
+        super().connection_made(transport)
+
+
+@contextlib.asynccontextmanager
+async def counted(server: Server) -> AsyncIterator[None]:
+    """Waits until the connection that is made here has been accepted, and has ended."""
+    before = Counted.made
+    yield
+    async with asyncio.timeout(10):
+        while Counted.made == before:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    await idle(server)
 
 
 async def idle(server: Server) -> None:

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -29,6 +28,8 @@ from tests.faults.peers import (
     CLIENT_FRAMES,
     REQUEST,
     SERVER_FRAMES,
+    Counted,
+    counted,
     idle,
     port_of,
     program,
@@ -54,7 +55,8 @@ class Log:
             while True:
                 message = await ws.recv()
                 self.messages.append(message)
-                await ws.send(message)
+                with contextlib.suppress(ConnectionClosed):  # there may be more to receive
+                    await ws.send(message)
         except ConnectionClosed as exc:
             self.ends.append(exc)
 
@@ -79,22 +81,24 @@ async def test_client_cuts_at_every_offset(end: str) -> None:
     log = Log()
     script = REQUEST + CLIENT_FRAMES
     limits = Limits(open_timeout=2, close_timeout=2)
-    async with serve(log, "127.0.0.1", 0, limits=limits) as server:
+    kwargs: Any = {"limits": limits, "create_connection": Counted}
+    async with serve(log, "127.0.0.1", 0, **kwargs) as server:
         for offset in range(len(script) + 1):
-            opened = len(log.ends)
-            with socket.create_connection(server.sockets[0].getsockname()) as sock:
-                sock.sendall(script[:offset])
-                if end == "rst":
-                    reset(sock)
-            await idle(server)
-            assert len(log.ends) <= opened + 1
-        whole, log.ends[:] = log.ends[-1], log.ends[:-1]
-        for exc in log.ends:
-            check_lost(exc)
-        if end == "fin":
-            assert isinstance(whole, ConnectionClosedOK)
-            assert len(log.ends) == len(CLIENT_FRAMES)
-            assert log.messages[-3:] == ["Hello", "€😀", bytes(128)]
+            log.ends.clear()
+            log.messages.clear()
+            async with counted(server):
+                with socket.create_connection(server.sockets[0].getsockname()) as sock:
+                    sock.sendall(script[:offset])
+                    if end == "rst":
+                        reset(sock)
+            if end == "fin":
+                assert len(log.ends) == (offset >= len(REQUEST)), offset
+            if offset < len(script):
+                for exc in log.ends:
+                    check_lost(exc)
+            elif end == "fin":
+                assert isinstance(log.ends[0], ConnectionClosedOK)
+                assert log.messages == ["Hello", "€😀", bytes(128)]
 
 
 @pytest.mark.parametrize("end", ENDS)
@@ -226,11 +230,11 @@ async def test_peer_that_is_silent() -> None:
 # -- processes that die ----------------------------------------------------------------------------
 
 SERVER = """
-    import asyncio
+    import asyncio, os
     from duplexer.asyncio.server import serve
     async def handler(ws):
         await ws.send("hello")
-        await ws.send(b"x" * 100_000_000 if ws.request.path == "/big" else "world")
+        await ws.send(os.urandom(50_000_000) if ws.request.path == "/big" else "world")
         await ws.wait_closed()
     async def main():
         async with serve(handler, "{host}", 0, limits=None) as server:
@@ -431,31 +435,33 @@ async def test_closing_over_a_cut_cable(cable: tuple[str, str, str]) -> None:
             began = time.monotonic()
             await ws.close()
             assert time.monotonic() - began < 1.5
-            with pytest.raises(TimeoutError):
+            with pytest.raises(OSError):  # TimeoutError is one, and so is what a route may say
                 await connect(f"ws://{net}.2:{port}/", proxy=None, open_timeout=0.5)
 
 
 # -- again and again -------------------------------------------------------------------------------
 
 
-async def test_thousand_lost_connections_leave_no_memory() -> None:
+async def test_hundreds_of_lost_connections_leave_no_memory() -> None:
     """What ended badly is freed without the garbage collector's having to look for it."""
     import gc
 
     log = Log()
-    async with serve(log, "127.0.0.1", 0, ping_interval=None) as server:
+    kwargs: Any = {"ping_interval": None, "create_connection": Counted}
+    async with serve(log, "127.0.0.1", 0, **kwargs) as server:
 
         async def lose(count: int) -> None:
             for _ in range(count):
-                with socket.create_connection(server.sockets[0].getsockname()) as sock:
-                    sock.sendall(REQUEST + CLIENT_FRAMES[:20])
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                await idle(server)
+                async with counted(server):
+                    with socket.create_connection(server.sockets[0].getsockname()) as sock:
+                        sock.sendall(REQUEST + CLIENT_FRAMES[:20])
+                        await asyncio.sleep(0)
+                        reset(sock)
             log.ends.clear()
             log.messages.clear()
             gc.collect()
 
-        await lose(200)
+        await lose(100)
         before = len(gc.get_objects())
-        await lose(800)
-        assert len(gc.get_objects()) - before < 200
+        await lose(300)
+        assert len(gc.get_objects()) - before < 100
