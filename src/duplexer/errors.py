@@ -228,8 +228,8 @@ RULES: dict[str, Rule] = {
     "message-too-big": Rule(
         1009,
         "message too big (max_message)",
-        "Raise Limits.max_message (max_size=) if messages of this size are legitimate, or read "
-        "with recv_streaming().",
+        "Raise Limits.max_message (max_size=) if messages of this size are legitimate; "
+        "recv_streaming() then reads them without holding all of one.",
     ),
     "opcode-unknown": Rule(
         1002, "unknown opcode", "Opcodes 3 to 7 and 11 to 15 are reserved (RFC 6455 5.2)."
@@ -304,6 +304,10 @@ class ConnectionClosed(WebSocketException):
     @property
     def party(self) -> str:  # type: ignore[override]
         """Who began: the peer, us, or nobody (the network failed)."""
+        if isinstance(self.__cause__, WebSocketException):
+            return self.__cause__.party
+        if isinstance(self.__cause__, OSError):  # TimeoutError is one
+            return "network"
         if self.rcvd is not None and (self.sent is None or self.rcvd_then_sent):
             return "peer"
         return "network" if self.sent is None else "us"

@@ -50,7 +50,6 @@ class Limits:
     max_body: int = 1 * MiB  #: of a plain HTTP request on the same port; beyond: 413
     max_error_body: int = 64 * KiB  #: kept of a refusal's body, on the client
     keep_alive_timeout: float = 30.0  #: between two plain HTTP requests on one connection
-    max_redirects: int = 5  #: only where redirects are followed at all
 
     # -- receiving -------------------------------------------------------------------------------
     max_message: int | None = 1 * MiB  #: after decompression; beyond: 1009. As websockets

@@ -13,7 +13,7 @@ from typing import Any
 
 from duplexer.errors import ConcurrencyError
 
-__all__ = ["DONE", "Done", "Receiving", "Source", "Waiter"]
+__all__ = ["Done", "Receiving", "Source", "Waiter"]
 
 
 class Done:

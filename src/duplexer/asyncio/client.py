@@ -14,7 +14,7 @@ from duplexer.asyncio.tunnel import dial_through
 from duplexer.dialects.rfc6455 import RFC6455
 from duplexer.driver.backoff import backoff
 from duplexer.driver.dial import open_client
-from duplexer.driver.options import UNSET, client_extensions, limits_from
+from duplexer.driver.options import UNSET, check_arguments, client_extensions, limits_from
 from duplexer.errors import InvalidStatus
 from duplexer.handshake.client import ClientHandshake
 from duplexer.http.messages import USER_AGENT
@@ -30,6 +30,25 @@ if TYPE_CHECKING:
     from duplexer.limits import Limits
 
 __all__ = ["ClientConnection", "connect", "process_exception", "unix_connect"]
+
+
+#: What ``loop.create_connection`` and ``loop.create_unix_connection`` take beside what is ours.
+_CLIENT_ARGUMENTS = frozenset(
+    {
+        "path",
+        "host",
+        "port",
+        "family",
+        "proto",
+        "flags",
+        "local_addr",
+        "happy_eyeballs_delay",
+        "interleave",
+        "all_errors",
+        "ssl_handshake_timeout",
+        "ssl_shutdown_timeout",
+    }
+)
 
 
 class ClientConnection(Connection):
@@ -136,6 +155,7 @@ class connect:  # noqa: N801 - a verb, as in ``websockets``
         create_connection: Callable[..., ClientConnection] | None = None,
         **kwargs: Any,
     ) -> None:
+        check_arguments("connect", kwargs, _CLIENT_ARGUMENTS)
         self.uri = parse_uri(uri)
         self.limits = limits_from(
             limits,

@@ -13,7 +13,7 @@ from duplexer.asyncio.life import Life
 from duplexer.core import opcodes
 from duplexer.core.events import Piece
 from duplexer.core.prepared import Prepared
-from duplexer.core.session import contiguous
+from duplexer.core.sending import contiguous
 from duplexer.errors import (
     ConcurrencyError,
     ConnectionClosed,

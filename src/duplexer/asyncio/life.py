@@ -361,6 +361,8 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
 
     def _release(self, session: Session) -> None:
         error = session.closed_error()
+        if session.error is not None:  # one line, whatever the handler makes of it
+            self.logger.info("connection %s failed: %s", self.id, session.error)
         for waiter in session.drop_pings():
             if waiter is not None and not waiter.done():
                 waiter.set_exception(error)

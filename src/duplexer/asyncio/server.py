@@ -13,7 +13,7 @@ from duplexer.asyncio.connection import Connection, Listener
 from duplexer.carriers.routes import Routes
 from duplexer.core.prepared import Prepared
 from duplexer.driver.accept import Serving, open_server
-from duplexer.driver.options import UNSET, limits_from, server_extensions
+from duplexer.driver.options import UNSET, check_arguments, limits_from, server_extensions
 from duplexer.errors import ConnectionClosed, WebSocketException
 from duplexer.handshake.server import SAME_HOST, ServerOptions
 from duplexer.http.messages import SERVER, make_response
@@ -29,7 +29,32 @@ if TYPE_CHECKING:
     from duplexer.http.messages import Request, Response
     from duplexer.limits import Limits
 
+    ProcessRequest = Callable[
+        ["ServerConnection", Request], Awaitable[Response | None] | Response | None
+    ]
+    ProcessResponse = Callable[
+        ["ServerConnection", Request, Response], Awaitable[Response | None] | Response | None
+    ]
+
 __all__ = ["Server", "ServerConnection", "broadcast", "serve", "unix_serve"]
+
+#: What ``loop.create_server`` and ``loop.create_unix_server`` take beside what is ours.
+_SERVER_ARGUMENTS = frozenset(
+    {
+        "_unix",
+        "path",
+        "family",
+        "flags",
+        "sock",
+        "backlog",
+        "reuse_address",
+        "reuse_port",
+        "keep_alive",
+        "start_serving",
+        "ssl_handshake_timeout",
+        "ssl_shutdown_timeout",
+    }
+)
 
 #: Raised by handlers when a connection ends under them: nothing to report.
 _EXPECTED = (ConnectionClosed, asyncio.CancelledError)
@@ -172,6 +197,7 @@ class Server:
         self.server: Any = None
         self._empty: asyncio.Event = asyncio.Event()
         self._close_task: asyncio.Task[None] | None = None
+        self._forever: asyncio.Future[None] | None = None
 
     @property
     def connections(self) -> set[ServerConnection]:
@@ -196,11 +222,19 @@ class Server:
         await self.server.start_serving()
 
     async def serve_forever(self) -> None:
-        """Accept connections until it is cancelled, then close."""
-        await self.server.serve_forever()
+        """Accept connections until it is cancelled or closed; then it is closed."""
+        await self.start_serving()
+        self._forever = self.loop.create_future()
+        try:
+            await self._forever
+        finally:
+            self.close()
+            await self.wait_closed()
 
     def close(self, close_connections: bool = True, code: int = 1001, reason: str = "") -> None:
         """Stop accepting; close connections with ``code`` unless told not to. Does not wait."""
+        if self._forever is not None and not self._forever.done():
+            self._forever.set_result(None)
         if self._close_task is None:
             self._close_task = self.loop.create_task(self._close(close_connections, code, reason))
 
@@ -248,6 +282,7 @@ class serve:  # noqa: N801 - a verb, as in ``websockets``
 
     * ``origins``: whose pages may connect. By default those of the same host, and clients that
       send no Origin; a list of origins, patterns and ``None``; ``None`` for anybody.
+    * ``allowed_hosts``: names that a request may ask for, against DNS rebinding; by default any.
     * ``subprotocols``, ``select_subprotocol(connection, offered)``: RFC 6455 1.9.
     * ``extensions``, ``compression``: ``"deflate"`` or ``None``.
     * ``process_request(connection, request)``: may give back a response instead of a WebSocket;
@@ -268,18 +303,13 @@ class serve:  # noqa: N801 - a verb, as in ``websockets``
         port: int | None = None,
         *,
         origins: str | Sequence[str | re.Pattern[str] | None] | None = SAME_HOST,
+        allowed_hosts: Sequence[str] | None = None,
         extensions: Sequence[ServerExtensionFactory] | None = None,
         subprotocols: Sequence[str] | None = None,
         select_subprotocol: Callable[[ServerConnection, Sequence[str]], str | None] | None = None,
         compression: str | None = "deflate",
-        process_request: Callable[
-            [ServerConnection, Request], Awaitable[Response | None] | Response | None
-        ]
-        | None = None,
-        process_response: Callable[
-            [ServerConnection, Request, Response], Awaitable[Response | None] | Response | None
-        ]
-        | None = None,
+        process_request: ProcessRequest | None = None,
+        process_response: ProcessResponse | None = None,
         http: Mapping[str, Any] | None = None,
         server_header: str | None = SERVER,
         limits: Limits | None = None,
@@ -295,19 +325,16 @@ class serve:  # noqa: N801 - a verb, as in ``websockets``
         create_connection: Callable[[Server], ServerConnection] | None = None,
         **kwargs: Any,
     ) -> None:
+        check_arguments("serve", kwargs, _SERVER_ARGUMENTS)
         bounds = limits_from(
-            limits,
-            open_timeout=open_timeout,
-            ping_interval=ping_interval,
-            ping_timeout=ping_timeout,
-            close_timeout=close_timeout,
-            max_size=max_size,
-            max_queue=max_queue,
-            write_limit=write_limit,
-        )
+            limits, open_timeout=open_timeout, ping_interval=ping_interval,
+            ping_timeout=ping_timeout, close_timeout=close_timeout, max_size=max_size,
+            max_queue=max_queue, write_limit=write_limit
+        )  # fmt: skip
         options = ServerOptions(
             subprotocols=subprotocols,
             origins=origins,
+            allowed_hosts=allowed_hosts,
             extensions=server_extensions(extensions, compression, bounds),
             server_header=server_header,
         )
@@ -322,14 +349,9 @@ class serve:  # noqa: N801 - a verb, as in ``websockets``
         self._make_server = functools.partial(
             Server, handler, self._serving, create_connection=create_connection, logger=logger
         )
-        kwargs.setdefault("backlog", bounds.backlog)
-        if ssl is not None:
-            kwargs["ssl"] = ssl
-            kwargs.setdefault("ssl_handshake_timeout", bounds.open_timeout)
-            kwargs.setdefault("ssl_shutdown_timeout", bounds.close_timeout)
         self._where = (host, port)
         self._unix = kwargs.pop("_unix", False)
-        self._kwargs = kwargs
+        self._kwargs = {"backlog": bounds.backlog, **_tls_arguments(ssl, bounds), **kwargs}
 
     async def _start(self) -> Server:
         server = self._make_server()
@@ -353,6 +375,16 @@ class serve:  # noqa: N801 - a verb, as in ``websockets``
 
     async def __aexit__(self, exc_type: object, exc: object, tb: object) -> None:
         await self._server.__aexit__(exc_type, exc, tb)
+
+
+def _tls_arguments(context: ssl_module.SSLContext | None, limits: Limits) -> dict[str, Any]:
+    if context is None:
+        return {}
+    return {
+        "ssl": context,
+        "ssl_handshake_timeout": limits.open_timeout,
+        "ssl_shutdown_timeout": limits.close_timeout,
+    }
 
 
 def unix_serve(

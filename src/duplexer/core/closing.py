@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import enum
 
-from ..errors import InvalidState
+from duplexer.errors import InvalidState
 
 __all__ = ["DISCARDING", "TABLE", "Happening", "Phase", "State", "step"]
 

@@ -1,6 +1,6 @@
 from libc.stdint cimport uint8_t
 
-from .messages cimport Assembler
+from duplexer.core.messages cimport Assembler
 
 
 cdef class Decoder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .messages import Assembler
+from duplexer.core.messages import Assembler
 
 __all__ = ["Decoder"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from .decoder import Decoder
-from .encoder import Encoder
-from .messages import Assembler
+from duplexer.core.decoder import Decoder
+from duplexer.core.encoder import Encoder
+from duplexer.core.messages import Assembler
 
 __all__ = ["Dialect"]
 

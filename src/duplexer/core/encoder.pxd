@@ -1,4 +1,4 @@
-from .bytesops cimport Cork
+from duplexer.core.bytesops cimport Cork
 
 
 cdef class Encoder:

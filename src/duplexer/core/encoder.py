@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .bytesops import Cork
+from duplexer.core.bytesops import Cork
 
 __all__ = ["Encoder"]
 

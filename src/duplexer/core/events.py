@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..errors import Close
+from duplexer.errors import Close
 
 __all__ = ["CloseReceived", "Event", "Piece", "PingReceived", "PongReceived"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import ProtocolError, WebSocketException
+from duplexer.errors import ProtocolError, WebSocketException
 
 if TYPE_CHECKING:
-    from .session import Session
+    from duplexer.core.session import Session
 
 __all__ = ["explain"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 
-from ..limits import Limits
+from duplexer.limits import Limits
 
 __all__ = ["Keepalive"]
 

@@ -1,8 +1,8 @@
 cimport cython
 from libc.stdint cimport uint8_t
 
-from . cimport bytesops, opcodes
-from .bytesops cimport Growing
+from duplexer.core cimport bytesops, opcodes
+from duplexer.core.bytesops cimport Growing
 
 
 @cython.final

@@ -10,11 +10,11 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from ..errors import ProtocolError
-from ..limits import Limits
-from . import bytesops, opcodes
-from .events import Piece
-from .extension import Extension
+from duplexer.core import bytesops, opcodes
+from duplexer.core.events import Piece
+from duplexer.core.extension import Extension
+from duplexer.errors import ProtocolError
+from duplexer.limits import Limits
 
 __all__ = ["Assembler", "Inbox"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from duplexer.core import opcodes
-from duplexer.core.session import contiguous
+from duplexer.core.sending import contiguous
 
 if TYPE_CHECKING:
     from collections.abc import Hashable

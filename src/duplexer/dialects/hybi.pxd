@@ -1,11 +1,11 @@
 cimport cython
 from libc.stdint cimport uint8_t, uint32_t
 
-from ..core cimport bytesops, opcodes
-from ..core.bytesops cimport Cork, Growing
-from ..core.decoder cimport Decoder
-from ..core.encoder cimport Encoder
-from ..core.messages cimport Assembler
+from duplexer.core cimport bytesops, opcodes
+from duplexer.core.bytesops cimport Cork, Growing
+from duplexer.core.decoder cimport Decoder
+from duplexer.core.encoder cimport Encoder
+from duplexer.core.messages cimport Assembler
 
 
 cdef class FrameDecoder(Decoder):

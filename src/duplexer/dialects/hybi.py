@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core import bytesops, opcodes
-from ..core.decoder import Decoder
-from ..core.encoder import Encoder
-from ..core.messages import Assembler
-from ..errors import ProtocolError
+from duplexer.core import bytesops, opcodes
+from duplexer.core.decoder import Decoder
+from duplexer.core.encoder import Encoder
+from duplexer.core.messages import Assembler
+from duplexer.errors import ProtocolError
 
 __all__ = ["FrameDecoder", "FrameEncoder", "frame"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..core.dialect import Dialect
-from ..core.messages import Assembler
-from .hybi import FrameDecoder, FrameEncoder
+from duplexer.core.dialect import Dialect
+from duplexer.core.messages import Assembler
+from duplexer.dialects.hybi import FrameDecoder, FrameEncoder
 
 __all__ = ["RFC6455"]
 

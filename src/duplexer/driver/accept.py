@@ -55,6 +55,7 @@ def open_server(connection: Any, serving: Serving, *, secure: bool) -> Steps:
         serving.routes,
         secure=secure,
         server_header=serving.options.server_header,
+        allowed_hosts=serving.options.allowed_hosts,
     )
     while not carrier.closing:
         try:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from duplexer.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from duplexer.core.extension import ClientExtensionFactory, ServerExtensionFactory
 
-__all__ = ["UNSET", "client_extensions", "limits_from", "server_extensions"]
+__all__ = ["UNSET", "check_arguments", "client_extensions", "limits_from", "server_extensions"]
 
 
 class _Unset:
@@ -50,6 +50,13 @@ def limits_from(limits: Limits | None, **given: Any) -> Limits:
         if name == "max_size" and isinstance(value, tuple):
             changes["max_frame"] = value[1]
     return base.replace(**changes) if changes else base
+
+
+def check_arguments(function: str, given: Iterable[str], known: frozenset[str]) -> None:
+    """Raise ``TypeError`` for an argument that neither we nor the event loop know."""
+    for name in given:
+        if name not in known:
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
 
 
 def _wants_deflate(compression: str | None) -> bool:

@@ -65,9 +65,11 @@ def accept_extensions(
     The client's order is that of its preference, and the order of what is accepted is that in
     which messages are transformed. An offer that is unknown, that its factory declines, or that
     needs a reserved bit which is taken, is left out: that is how to decline (RFC 7692 5.1).
-    Raises :exc:`InvalidHeaderFormat` for a header that cannot be read.
+    Raises :exc:`InvalidHeaderFormat` for a header that cannot be read; one without a value is sent
+    by clients that have a list of extensions with nothing in it.
     """
-    offers = parse_extension(_joined(header))
+    header = _joined(header)
+    offers = parse_extension(header) if header.strip() else []
     if not factories:
         return "", ()
     answers: list[tuple[str, Sequence[ExtensionParameter]]] = []
