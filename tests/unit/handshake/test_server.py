@@ -255,7 +255,6 @@ class TestRefusals:
             {"Sec_WebSocket_Protocol": "a, b, a"},
             {"Sec_WebSocket_Protocol": ["a", "a"]},
             {"Sec_WebSocket_Protocol": "a;b"},
-            {"Sec_WebSocket_Extensions": ""},
             {"Sec_WebSocket_Extensions": "foo; a="},
             {"Sec_WebSocket_Extensions": 'foo; a="'},
             {"Sec_WebSocket_Extensions": ["foo", "bar baz"]},
