@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import aiofastnet
 
 from duplexer.errors import InvalidProxy, ProxyError
-from duplexer.proxies.connect import Proxy, parse_proxy, tunnel
+from duplexer.proxies.connect import Proxy, parse_proxy, redacted, tunnel
 
 if TYPE_CHECKING:
     import socket
@@ -33,7 +33,9 @@ async def dial_through(
     """
     proxy = parse_proxy(address)
     if proxy.scheme == "https":
-        raise InvalidProxy(address, "TLS to the proxy itself is not supported here; use http://")
+        raise InvalidProxy(
+            redacted(address), "TLS to the proxy itself is not supported here; use http://"
+        )
     if proxy.scheme == "http":
         sock = await _http_tunnel(loop, proxy, uri, limits)
     else:
@@ -96,7 +98,9 @@ async def _socks_tunnel(address: str, proxy: Proxy, uri: URI) -> socket.socket:
         from python_socks import ProxyType
         from python_socks.async_.asyncio import Proxy as SocksProxy
     except ImportError as exc:
-        raise InvalidProxy(address, "SOCKS needs the extra: pip install 'duplexer[socks]'") from exc
+        raise InvalidProxy(
+            redacted(address), "SOCKS needs the extra: pip install 'duplexer[socks]'"
+        ) from exc
     kind = ProxyType.SOCKS4 if proxy.scheme.startswith("socks4") else ProxyType.SOCKS5
     remote_dns = proxy.scheme in ("socks5h", "socks4a")
     socks = SocksProxy(kind, proxy.host, proxy.port, proxy.username, proxy.password, remote_dns)

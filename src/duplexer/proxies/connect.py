@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from duplexer.http.uri import URI
     from duplexer.limits import Limits
 
-__all__ = ["Proxy", "parse_proxy", "tunnel"]
+__all__ = ["Proxy", "parse_proxy", "redacted", "tunnel"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ _PORTS = {
 
 def parse_proxy(text: str) -> Proxy:
     """Read the URL of a proxy; :exc:`~duplexer.errors.InvalidProxy` if it is not one."""
-    shown = _redact(text)
+    shown = redacted(text)
     if not text.isprintable() or " " in text:
         raise InvalidProxy(ascii(shown)[1:-1], "it has characters that no URL has")
     try:
@@ -73,7 +73,8 @@ def parse_proxy(text: str) -> Proxy:
     return Proxy(parts.scheme, parts.hostname, port or _PORTS[parts.scheme], username, password)
 
 
-def _redact(text: str) -> str:
+def redacted(text: str) -> str:
+    """An address as it may be shown: without user name and password."""
     scheme, slashes, rest = text.rpartition("//")
     userinfo, at, address = rest.rpartition("@")
     return f"{scheme}{slashes}***@{address}" if at and userinfo else text
