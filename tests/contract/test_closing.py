@@ -292,7 +292,7 @@ async def test_a_close_that_breaks_a_rule(front, body, code, rule):
 
 
 async def test_nothing_is_sent_after_our_close(front):
-    async with front.raw_pair() as (ws, peer):
+    async with front.raw_pair(close_timeout=0.3) as (ws, peer):
         closing = front.spawn(ws.close())
         await front.until(lambda: ws.state is State.CLOSING)
         with pytest.raises(ConnectionClosed):

@@ -14,6 +14,8 @@ from duplexer import (
 )
 from tests.contract.peers import BINARY, PING, PONG, TEXT
 
+pytestmark = pytest.mark.plain_only  # it is about time, and takes some
+
 
 async def test_ping_and_latency(front):
     async with front.pair() as (client, server):
@@ -157,7 +159,7 @@ async def test_a_peer_that_is_dead_is_noticed_in_time(front, by_client):
             await check(told[0])
 
 
-@pytest.mark.parametrize("jitter", [0.1, 1.0])
+@pytest.mark.parametrize("jitter", [0.1, 0.5])
 async def test_the_default_jitter_keeps_the_promise(front, jitter):
     """A ping is never later than its interval, whatever chance says."""
     from duplexer.core.keepalive import Keepalive
@@ -197,7 +199,7 @@ async def test_an_application_that_does_not_read_never_kills_its_peer(front):
         for i in range(10):
             await front.thread(peer.send, TEXT, b"%d" % i)
         await front.until(lambda: ws.read_paused)
-        await front.sleep(0.6)  # many intervals and timeouts, in which nothing is read
+        await front.sleep(0.4)  # many intervals and timeouts, in which nothing is read
         assert ws.state is State.OPEN
         for i in range(10):
             assert await ws.recv() == str(i)
@@ -209,9 +211,8 @@ async def test_a_slow_application_never_kills_its_peer(front):
 
     keepalive = {"ping_interval": 0.05, "ping_timeout": 0.05}
     async with front.pair(client=keepalive, server=keepalive) as (client, server):
-        for _ in range(3):
-            time.sleep(0.6)  # noqa: ASYNC251 - that is the point
-            await front.turns()
+        time.sleep(0.6)  # noqa: ASYNC251 - that is the point
+        await front.turns()
         await client.send("alive")
         assert await server.recv() == "alive"
 
@@ -225,7 +226,7 @@ async def test_without_keepalive_nothing_is_sent(front):
 
 async def test_without_a_timeout_pings_are_sent_and_nobody_is_judged(front):
     async with front.raw_pair(ping_interval=0.02, ping_timeout=None) as (ws, peer):
-        for _ in range(30):
+        for _ in range(10):
             assert (await front.thread(peer.recv)).opcode == PING
         assert ws.state is State.OPEN
 

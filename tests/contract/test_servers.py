@@ -203,9 +203,9 @@ async def test_an_async_hook_that_runs_when_the_peer_leaves(front):
         connecting.cancel()
         await front.until(lambda: ended)
         await front.until(lambda: not server.opening and not server.connections)
-        with pytest.raises(BaseException, match="") as caught:
+        with pytest.raises(BaseException) as caught:
             await connecting
-        assert "Cancel" in type(caught.value).__name__  # each front has a class of its own
+        assert "Cancel" in type(caught.value).__name__
 
 
 async def opened(connecting):
@@ -307,6 +307,9 @@ async def test_a_listener_that_is_flooded_handles_everything(front):
         wire = b"".join(peer.frame(TEXT, b"%d" % i) for i in range(20_000))
         await front.thread(peer.send_bytes, wire + peer.frame(CLOSE, close_body(1000)))
         await front.thread(peer.recv_close)
+        peer.close()
+        async with front.timeout(2):
+            await front.until(lambda: not server.connections)
     assert recorder.log[1:-1] == [str(i) for i in range(20_000)]
 
 

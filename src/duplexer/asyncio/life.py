@@ -243,6 +243,8 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
             self.receiver.wake()
         if self.lost:
             return
+        if self.read_paused:
+            self.resume_if_room()  # while reading pauses, TLS would not see that the peer has left
         if session.phase is Phase.CLOSED_BOTH and self.is_server:
             self.flush()
             self.transport.close()  # the server is the first to close TCP (RFC 6455 7.1.1)
