@@ -91,13 +91,11 @@ def model(flags: int, data: bytes) -> Outcome:
         start = i + size + (4 if masked else 0)
         if start > len(data):
             break
-        if n >= 126:
-            smallest = 126 if n == 126 else 65536
-            n = int.from_bytes(data[i + 2 : i + size], "big")
-            if n >> 63:
-                return messages, events, "length-sign"
-            if n < smallest:
-                return messages, events, "length-minimal"
+        form, n = n, n if n < 126 else int.from_bytes(data[i + 2 : i + size], "big")
+        if n >> 63:
+            return messages, events, "length-sign"
+        if n < {126: 126, 127: 65536}.get(form, 0):
+            return messages, events, "length-minimal"
         payload = data[start : start + n]
         if masked:
             key = data[start - 4 : start]
