@@ -46,6 +46,7 @@ for name in "$@"; do
             ;;
         zlib) need zlib1g-dev optional has_zlib ;;
         chromium) need chromium optional command -v chromium ;;
+        ip) need iproute2 optional command -v ip ;;
         *) echo "unknown need: $name" >&2; exit 2 ;;
     esac
 done
