@@ -20,14 +20,14 @@ cdef class Assembler:
     cdef public Inbox inbox
     cdef public tuple extensions
     cdef public int rsv_allowed, opcode, rsv
-    cdef public Py_ssize_t max_message, most, max_frame, max_fragments, bytes_per_fragment
+    cdef public Py_ssize_t max_message, most, most_coded, max_frame, max_fragments, bytes_per_fragment
     cdef public Py_ssize_t serial, fragments, wire, total
     cdef public Growing intake, body
-    cdef public bint streaming, discarding, deaf
+    cdef public bint streaming, discarding, deaf, decoded
 
     cpdef int whole(self, object message, Py_ssize_t size) except -1
     cdef int _put(self, object message, Py_ssize_t size) except -1
-    cpdef int check_size(self, Py_ssize_t size) except -1
+    cpdef int check_size(self, Py_ssize_t size, bint coded=*) except -1
     cpdef int begin_frame(self, int opcode, int rsv, Py_ssize_t size) except -1
     cpdef int advance(self, Py_ssize_t n) except -1
     @cython.locals(body=Growing, n=Py_ssize_t)

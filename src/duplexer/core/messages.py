@@ -79,6 +79,8 @@ class Assembler:
             self.rsv_allowed |= extension.rsv
         self.max_message = -1 if limits.max_message is None else limits.max_message
         self.most = sys.maxsize // 2 if limits.max_message is None else limits.max_message
+        # What cannot be compressed gets longer: deflate adds 5 bytes to each of its stored blocks.
+        self.most_coded = self.most + (self.most >> 8) + 64
         self.max_frame = -1 if limits.max_frame is None else limits.max_frame
         self.max_fragments = limits.max_fragments
         self.bytes_per_fragment = limits.bytes_per_fragment
@@ -93,6 +95,7 @@ class Assembler:
         self.streaming = False  # the reader wants the message in progress in pieces
         self.discarding = False  # ... or does not want the rest of it
         self.deaf = False  # nobody wants any more messages
+        self.decoded = False  # an extension was used since the session last looked
 
     def whole(self, message: Any, size: int) -> int:
         """A plain message came in a single frame, and has been checked."""
@@ -104,11 +107,15 @@ class Assembler:
     def _put(self, message: Any, size: int) -> int:
         return 0 if self.deaf else self.inbox.put(message, size)
 
-    def check_size(self, size: int) -> int:
-        """Refuse a frame by its header, before any of it is stored (RFC 6455 10.4)."""
+    def check_size(self, size: int, coded: bool = False) -> int:
+        """Refuse a frame by its header, before any of it is stored (RFC 6455 10.4).
+
+        ``coded``: an extension has transformed the message.
+        """
         if self.max_frame >= 0 and size > self.max_frame:
             raise ProtocolError("frame-too-big", f"{size} bytes, max_frame is {self.max_frame}")
-        if size > self.most - self.wire:  # without an addition, which might wrap round
+        # Without an addition, which might wrap round.
+        if size > (self.most_coded if coded else self.most) - self.wire:
             raise ProtocolError(
                 "message-too-big",
                 f"{size} bytes{f' after {self.wire}' if self.wire else ''}, "
@@ -128,7 +135,7 @@ class Assembler:
                 raise ProtocolError("continuation-expected")
             if rsv & ~self.rsv_allowed:
                 raise ProtocolError("rsv-unexpected")
-        self.check_size(size)
+        self.check_size(size, (self.rsv if opcode == opcodes.CONT else rsv) != 0)
         if opcode != opcodes.CONT:
             self.opcode = opcode
             self.rsv = rsv
@@ -175,6 +182,7 @@ class Assembler:
     def _decode(self, data: bytes, fin: bool) -> bytes:
         # The extensions' order in the header is the order of sending; undo it from the end
         # (RFC 6455 9.1).
+        self.decoded = True
         for extension in reversed(self.extensions):
             if self.rsv & extension.rsv:
                 room = None if self.max_message < 0 else self.max_message - self.total

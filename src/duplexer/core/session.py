@@ -222,6 +222,9 @@ class Session(Sender):
 
     def restless(self) -> bool:
         """Whether ``tick`` has something to settle now, and not only when the deadline comes."""
+        if self.assembler.decoded:
+            self.assembler.decoded = False
+            self._touch_extensions()
         if not self.is_open or (self._idle_due is not None and self._idle_due < 0.0):
             return True
         return self.assembler.opcode != 0 and self.assembler.serial != self._message_serial

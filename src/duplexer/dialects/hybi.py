@@ -121,7 +121,7 @@ class FrameDecoder(Decoder):
                 self._on_control(opcode, bytesops.unmask(p, i, n, key))
                 return i + n
             if b0 & 0x80 and opcode and not assembler.opcode and not assembler.streaming:
-                assembler.check_size(n)
+                assembler.check_size(n, (b0 & 0x70) != 0)
                 if b0 & 0x70:
                     assembler.whole_coded(opcode, (b0 & 0x70) >> 4, bytesops.unmask(p, i, n, key))
                 elif opcode == opcodes.TEXT:

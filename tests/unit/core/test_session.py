@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duplexer.core.events import PingReceived, PongReceived
+from duplexer.core.extension import Extension
 from duplexer.core.session import Session
-from duplexer.errors import (
-    ProtocolError,
-)
+from duplexer.dialects import hybi
+from duplexer.dialects.rfc6455 import RFC6455
+from duplexer.errors import ProtocolError
+from duplexer.limits import Limits
 from tests.wire.frames import (
     CLOSE,
     CONT,
@@ -187,3 +190,44 @@ def test_a_flood_of_empty_fragments_is_stopped() -> None:
         count += session.error is None
     assert count == session.limits.max_fragments
     assert isinstance(session.error, ProtocolError) and session.error.name == "fragments-too-many"
+
+
+class Doubling(Extension):
+    """Not a useful extension: it sends every byte twice."""
+
+    name = "doubling"
+    rsv = 4
+
+    def __init__(self) -> None:
+        self.released = 0
+
+    def decode(self, data: bytes, fin: bool, room: int | None) -> bytes:
+        return data[::2]
+
+    def release(self) -> None:
+        self.released += 1
+
+
+def test_a_connection_that_only_receives_gives_its_contexts_back() -> None:
+    extension = Doubling()
+    limits = Limits(ping_interval=None, deflate_idle=5)
+    server = Session(RFC6455, server=True, limits=limits, extensions=(extension,))
+    wire = hybi.frame(b"aabb", 2, rsv=4, mask=b"mask")
+    feed(server, wire)
+    assert messages(server) == [b"ab"]
+    assert server.restless()
+    assert server.tick(100.0) == 105.0
+    server.expire(105.0)  # it was used since that deadline was set
+    assert server.tick(105.0) == 110.0
+    server.expire(110.0)
+    assert extension.released == 1
+
+
+def test_an_incompressible_message_of_the_greatest_size_is_taken() -> None:
+    data = random.Random(1).randbytes(5000)
+    client, server = pair(deflate=True, max_message=5000)
+    client.send_message(data, None, True)
+    wire = joined(client.cork.take())
+    assert len(wire) > 5000 + 8
+    feed(server, wire)
+    assert messages(server) == [data]
