@@ -120,7 +120,7 @@ async def test_ten_thousand_connections() -> None:
             opened = await ask("state")
             assert opened["open"] == count
             # The handler's task, its frames and all that the kernel does not hold.
-            assert (opened["rss"] - before["rss"]) / count < 12 * 1024
+            assert (opened["rss"] - before["rss"]) / count < 16 * 1024
             await ask("ping")
             clients.stdin.write(b"close\n")
             assert await clients.stdout.readline() == b"closed\n"
