@@ -65,6 +65,11 @@ def run(flags: int, pieces: list[bytes]) -> Outcome:
     return messages, events, "" if error is None else error.name
 
 
+def unmasked(payload: bytes, key: bytes) -> bytes:
+    """``payload``, XORed with ``key`` if there is one."""
+    return bytes([byte ^ key[j & 3] for j, byte in enumerate(payload)]) if key else payload
+
+
 def model(flags: int, data: bytes) -> Outcome:
     """The rules, as short as they can be written."""
     messages: list[tuple[str, bytes]] = []
@@ -96,10 +101,7 @@ def model(flags: int, data: bytes) -> Outcome:
             return messages, events, "length-sign"
         if n < {126: 126, 127: 65536}.get(form, 0):
             return messages, events, "length-minimal"
-        payload = data[start : start + n]
-        if masked:
-            key = data[start - 4 : start]
-            payload = bytes([byte ^ key[j & 3] for j, byte in enumerate(payload)])
+        payload = unmasked(data[start : start + n], data[start - 4 : start] if masked else b"")
         complete = start + n <= len(data)
         i = start + n
         if opcode >= 8:

@@ -9,7 +9,7 @@ from duplexer.core.session cimport Session
 
 @cython.final
 cdef class Pump:
-    cdef public object call_soon, view
+    cdef public object loop, call_soon, view
     cdef public bytearray buffer
     cdef public list dirty
     cdef public bint scheduled

@@ -28,6 +28,7 @@ class Pump:
     """What all connections of one event loop share: a read buffer, and the end of the turn."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self.call_soon = loop.call_soon
         self.buffer = bytearray(READ_SIZE)
         self.view = memoryview(self.buffer)
@@ -47,7 +48,10 @@ class Pump:
         self.scheduled = False
         dirty, self.dirty = self.dirty, []
         for wire in dirty:
-            flush(wire)
+            try:
+                flush(wire)
+            except Exception as exc:  # noqa: BLE001 - one transport must not keep others waiting
+                self.loop.call_exception_handler({"message": "write failed", "exception": exc})
 
 
 def flush(wire: Wire) -> None:
@@ -55,14 +59,16 @@ def flush(wire: Wire) -> None:
     wire.flush()
 
 
-_pumps: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Pump] = weakref.WeakKeyDictionary()
+#: By the loop's ``id``, which is its own while the pump lives: the pump holds the loop. Servers
+#: and connections hold the pump.
+_pumps: weakref.WeakValueDictionary[int, Pump] = weakref.WeakValueDictionary()
 
 
 def pump_of(loop: asyncio.AbstractEventLoop) -> Pump:
     """The pump of ``loop``."""
-    pump = _pumps.get(loop)
+    pump = _pumps.get(id(loop))
     if pump is None:
-        pump = _pumps[loop] = Pump(loop)
+        pump = _pumps[id(loop)] = Pump(loop)
     return pump
 
 

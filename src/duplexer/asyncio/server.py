@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import aiofastnet
 
 from duplexer.asyncio.connection import Connection, Listener
+from duplexer.asyncio.pump import pump_of
 from duplexer.carriers.routes import Routes
 from duplexer.core.prepared import Prepared
 from duplexer.driver.accept import Serving, open_server
@@ -175,6 +176,7 @@ class Server:
         logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
+        self.pump = pump_of(self.loop)  # one for as long as we serve
         self.serving = serving
         self.handler: Any = None
         self.listener: Any = None
