@@ -22,6 +22,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -131,12 +132,25 @@ def run_atheris(name: str, seconds: float) -> None:
 
 
 def run_alone(name: str, seconds: float, seed: int, blind: bool) -> int:
-    """One target in a process of its own, so that a crash ends no other."""
-    print(f"-- {name}, {'blind' if blind else 'atheris'}, {seconds:g} s", flush=True)
+    """One target in a process of its own, so that a crash ends no other; shows what it printed."""
     command = [sys.executable, __file__, "--alone", "--seconds", str(seconds), name]
     command += ["--seed", str(seed)] + ["--blind"] * blind
     environment = os.environ | {"DUPLEXER_PURE": "" if blind else "1"}
-    return subprocess.run(command, env=environment, check=False).returncode
+    result = subprocess.run(
+        command,
+        env=environment,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    title = f"-- {name}, {'blind' if blind else 'atheris'}, {seconds:g} s"
+    lines = result.stdout.splitlines()
+    # What went well is told in its last lines.
+    shown = lines if result.returncode else lines[-2:]
+    print("\n".join([title, *shown]), flush=True)
+    return result.returncode
 
 
 def main() -> int:
@@ -160,9 +174,10 @@ def main() -> int:
     if not arguments.blind and importlib.util.find_spec("atheris"):
         kinds.append(False)
     share = arguments.seconds / len(kinds)
-    failed = [
-        name for name in names for blind in kinds if run_alone(name, share, arguments.seed, blind)
-    ]
+    runs = [(name, share, arguments.seed, blind) for name in names for blind in kinds]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        codes = list(pool.map(lambda run: run_alone(*run), runs))
+    failed = sorted({run[0] for run, code in zip(runs, codes, strict=True) if code})
     for name in failed:
         print(f"FAILED: {name}")
     return 1 if failed else 0
