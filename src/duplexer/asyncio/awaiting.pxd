@@ -13,7 +13,7 @@ cdef class Source:
     cdef public object loop
     cdef public Waiter receiver, waiter
 
-    cpdef object next_message(self, Receiving receiving)
+    cdef object next_message(self, Receiving receiving)
 
 
 @cython.final

@@ -9,6 +9,7 @@ when it is woken: that is why cancelling it loses nothing.
 from __future__ import annotations
 
 import asyncio
+from asyncio import current_task
 from typing import Any
 
 from duplexer.errors import ConcurrencyError
@@ -52,7 +53,11 @@ class Source:
     waiter: Waiter | None  #: kept for the next one who does
 
     def next_message(self, receiving: Receiving) -> Any:
-        """The next message, ``None`` when there is none yet; raises when there will not be one."""
+        # The next message, ``None`` when there is none yet; raises when there will not be one.
+        return self.produce(receiving)
+
+    def produce(self, receiving: Receiving) -> Any:
+        """The same for a source that is not compiled."""
         raise NotImplementedError
 
 
@@ -114,7 +119,7 @@ class Waiter:
         source.receiver = None
         if callback is None:
             return
-        if asyncio.current_task(source.loop) is None:
+        if current_task(source.loop) is None:
             context.run(callback, self)
         else:
             source.waiter = None

@@ -63,8 +63,7 @@ class ClientConnection(Connection):
         limits: Limits,
         logger: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
-        super().__init__(loop, limits)
-        self.logger = logger
+        super().__init__(loop, limits, logger)
         self._handshake = handshake
         self._waiter: asyncio.Future[None] = loop.create_future()
 

@@ -43,23 +43,29 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
         "_early",
         "_half_closed",
         "_id",
-        "_open_timer",
+        "_open_due",
         "_stage",
         "_stall",
         "_steps",
         "_timer",
         "_timer_due",
         "limits",
+        "logger",
         "request",
         "response",
         "subprotocol",
     )
 
-    logger: logging.Logger | logging.LoggerAdapter[Any] = logging.getLogger("duplexer")
     is_server = False
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        limits: Limits,
+        logger: logging.Logger | logging.LoggerAdapter[Any],
+    ) -> None:
         super().__init__(loop)
+        self.logger = logger
         self.limits = limits
         self.queue_messages = (1 << 62) if limits.queue_messages is None else limits.queue_messages
         self.queue_bytes = limits.queue_bytes
@@ -71,7 +77,7 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
         self._steps: Steps | None = None
         self._call_task: asyncio.Future[Any] | None = None
         self._early: list[bytes] | None = None
-        self._open_timer: asyncio.TimerHandle | None = None
+        self._open_due: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
         self._stall: asyncio.TimerHandle | None = None
@@ -133,16 +139,11 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
         if step.stage == self._stage:
             return
         self._stage = step.stage
-        if self._open_timer is not None:
-            self._open_timer.cancel()
-            self._open_timer = None
+        self._open_due = None
         if step.timeout is not None:
-            self._open_timer = self.loop.call_later(step.timeout, self._open_too_late)
-
-    def _open_too_late(self) -> None:
-        self._open_timer = None
-        if self._steps is not None and self._call_task is None:
-            self._advance(None, TimeoutError("timed out during opening handshake"))
+            now = monotonic()
+            self._open_due = now + step.timeout
+            self._wake_at(self._open_due, now)
 
     def _call(self, step: Call) -> Any:
         if step.blocking:
@@ -171,9 +172,6 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
             )
 
     def _opened(self, outcome: tuple[Agreement, bytes] | None) -> None:
-        if self._open_timer is not None:
-            self._open_timer.cancel()
-            self._open_timer = None
         if outcome is None:  # no WebSocket: it has been answered
             self.linger()
             return
@@ -189,6 +187,9 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
         )
         self.rearm()
         self.opened()
+        if self.request is not None:
+            self.request.headers.compact()  # most are never looked at again
+        self.response.headers.compact()
         if self._early:
             rest += b"".join(self._early)
         self._early = None
@@ -216,7 +217,9 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
             return
         self.transport.write_eof()
         if self.session is None and self.limits.close_timeout is not None:
-            self._open_timer = self.loop.call_later(self.limits.close_timeout, self.transport.abort)
+            now = monotonic()
+            self._open_due = now + self.limits.close_timeout
+            self._wake_at(self._open_due, now)
 
     # -- what the pump leaves to us --------------------------------------------------------------
 
@@ -260,21 +263,28 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
             return
         now = monotonic()
         due = session.tick(now)
-        if self._timer is not None:
-            if due is None or self._timer_due <= due:
-                return  # it will look again then
-            self._timer.cancel()
-            self._timer = None
         if due is not None:
-            self._timer_due = due
-            self._timer = self.loop.call_later(due - now, self._on_timer)
+            self._wake_at(due, now)
+
+    def _wake_at(self, due: float, now: float) -> None:
+        # One timer for everything: what comes later is looked at when what comes first has come.
+        if self._timer is not None:
+            if self._timer_due <= due:
+                return
+            self._timer.cancel()
+        self._timer_due = due
+        self._timer = self.loop.call_later(due - now, self._on_timer, context=self.pump.context)
 
     def _on_timer(self) -> None:
         self._timer = None
         session = self.session
-        if session is None or self.lost:
+        if self.lost:
             return
-        abort = session.expire(monotonic())
+        now = monotonic()
+        if session is None:
+            self._on_open_timer(now)
+            return
+        abort = session.expire(now)
         self.flush()
         if abort:
             self.transport.abort()
@@ -282,6 +292,18 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
         if session.phase is not Phase.OPEN:
             self.on_closing()
         self.rearm()
+
+    def _on_open_timer(self, now: float) -> None:
+        due = self._open_due
+        if due is None:
+            return
+        if now < due:
+            self._wake_at(due, now)
+        elif self._steps is None:
+            self.transport.abort()
+        elif self._call_task is None:
+            self._open_due = None
+            self._advance(None, TimeoutError("timed out during opening handshake"))
 
     # -- asyncio's Protocol ----------------------------------------------------------------------
 
@@ -338,10 +360,10 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
             session.frames_per_turn = 1 << 62
             session.receive(data, self.stash_at, len(data))
         self.lost = True
-        for timer in (self._timer, self._open_timer, self._stall):
+        for timer in (self._timer, self._stall):
             if timer is not None:
                 timer.cancel()
-        self._timer = self._open_timer = self._stall = None
+        self._timer = self._stall = None
         if session is None:
             self._lost_while_opening(exc)
         else:

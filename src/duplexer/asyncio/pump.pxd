@@ -7,20 +7,20 @@ from duplexer.core.messages cimport Inbox
 from duplexer.core.session cimport Session
 
 
+cdef class Wire(Source)
+
+
 @cython.final
 cdef class Pump:
-    cdef public object loop, call_soon, view
+    cdef public object loop, call_soon, context, view, poller
     cdef public bytearray buffer
     cdef public list dirty
     cdef public bint scheduled
     cdef object __weakref__
 
     cpdef int flush_later(self, Wire wire) except -1
-    @cython.locals(dirty=list)
+    @cython.locals(dirty=list, wire=Wire)
     cpdef flush_all(self)
-
-
-cdef flush(Wire wire)
 
 
 cdef class Wire(Source):
@@ -35,21 +35,22 @@ cdef class Wire(Source):
     cdef Receiving _receiving, _iterating
     cdef object __weakref__
 
+    cpdef buffer_updated(self, Py_ssize_t n)
     @cython.locals(session=Session, stop=Py_ssize_t)
-    cpdef int take_in(self, object data, Py_ssize_t start, Py_ssize_t end) except -1
+    cdef int _take_in(self, object data, Py_ssize_t start, Py_ssize_t end) except -1
     cdef int _put_back(self, object data, Py_ssize_t start, Py_ssize_t end) except -1
     cdef int _come_back(self) except -1
     @cython.locals(session=Session, inbox=Inbox)
     cpdef bint is_behind(self) except -1
     @cython.locals(session=Session, inbox=Inbox)
-    cpdef int deliver(self) except -1
+    cdef int _deliver(self) except -1
     @cython.locals(session=Session, inbox=Inbox)
     cdef int _call_listener(self) except -1
     @cython.locals(session=Session, inbox=Inbox)
-    cpdef int resume_if_room(self) except -1
+    cdef int _resume_if_room(self) except -1
     @cython.locals(session=Session, inbox=Inbox)
-    cpdef object next_message(self, Receiving receiving)
+    cdef object next_message(self, Receiving receiving)
     @cython.locals(session=Session)
-    cpdef int touch(self) except -1
+    cdef int _touch(self) except -1
     @cython.locals(session=Session)
-    cpdef int flush(self) except -1
+    cdef int _flush(self) except -1

@@ -8,6 +8,7 @@ at the end of the loop's turn, whichever comes first. Both are bounded by ``Limi
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import weakref
 from typing import Any
 
@@ -30,6 +31,9 @@ class Pump:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.call_soon = loop.call_soon
+        # For all our timers: each would copy the caller's otherwise, and keep that.
+        self.context = contextvars.copy_context()
+        self.poller: Any = None  # of plain sockets, where there is one
         self.buffer = bytearray(READ_SIZE)
         self.view = memoryview(self.buffer)
         self.dirty: list[Any] = []
@@ -49,14 +53,9 @@ class Pump:
         dirty, self.dirty = self.dirty, []
         for wire in dirty:
             try:
-                flush(wire)
+                wire._flush()
             except Exception as exc:  # noqa: BLE001 - one transport must not keep others waiting
                 self.loop.call_exception_handler({"message": "write failed", "exception": exc})
-
-
-def flush(wire: Wire) -> None:
-    """Write what ``wire`` has collected."""
-    wire.flush()
 
 
 #: By the loop's ``id``, which is its own while the pump lives: the pump holds the loop. Servers
@@ -119,10 +118,10 @@ class Wire(Source):
         elif self.stash is not None:  # it was read before the pause took effect
             self.stash += bytes(self.pump.buffer[:n])
         else:
-            self.take_in(self.pump.buffer, 0, n)
+            self._take_in(self.pump.buffer, 0, n)
 
-    def take_in(self, data: Any, start: int, end: int) -> int:
-        """Parse what was read, then let who waits for messages run, then write: once each."""
+    def _take_in(self, data: Any, start: int, end: int) -> int:
+        # Parse what was read, then let who waits for messages run, then write: once each.
         session = self.session
         assert session is not None
         self.corked = True
@@ -133,13 +132,13 @@ class Wire(Source):
             if session.events:
                 self.on_events()
             if session.inbox.count:
-                self.deliver()
+                self._deliver()
             if session.breach is not None:
                 self._break_off()
         finally:
             self.corked = False
             if session.cork.size:
-                self.flush()
+                self._flush()
         if session.restless():
             self.rearm()
         if session.phase is not Phase.OPEN:
@@ -187,9 +186,9 @@ class Wire(Source):
         if data is None or self.lost or self.is_behind():
             return
         self.stash = None
-        self.take_in(data, self.stash_at, len(data))
+        self._take_in(data, self.stash_at, len(data))
         if self.stash is None:
-            self.resume_if_room()
+            self._resume_if_room()
 
     def is_behind(self) -> bool:
         """Whether more messages wait for the application than it may let wait."""
@@ -200,8 +199,8 @@ class Wire(Source):
             inbox.count > self.queue_messages or inbox.size > self.queue_bytes
         )
 
-    def deliver(self) -> int:
-        """Messages have come: wake their reader, or stop reading if there is none."""
+    def _deliver(self) -> int:
+        # Messages have come: wake their reader, or stop reading if there is none.
         session = self.session
         assert session is not None
         inbox = session.inbox
@@ -221,8 +220,11 @@ class Wire(Source):
         assert session is not None
         inbox = session.inbox
         on_message = self.listener.on_message
-        while inbox.count:
-            on_message(self, inbox.pop())
+        try:
+            while inbox.count:
+                on_message(self, inbox.pop())
+        except Exception as exc:  # noqa: BLE001 - the user's code: the connection reports it
+            self.on_failure(exc)
         return 0
 
     def pause_reading(self) -> None:
@@ -233,8 +235,8 @@ class Wire(Source):
             if self.session is not None:
                 self.session.reading = False
 
-    def resume_if_room(self) -> int:
-        """Read on if the application has caught up, or waits."""
+    def _resume_if_room(self) -> int:
+        # Read on if the application has caught up, or waits.
         session = self.session
         if not self.read_paused or self.lost or session is None:
             return 0
@@ -263,7 +265,7 @@ class Wire(Source):
         if inbox.count:
             message = inbox.pop()
             if self.read_paused:
-                self.resume_if_room()
+                self._resume_if_room()
             return message
         if self.lost or not session.reads:
             exc = session.closed_error()
@@ -271,9 +273,9 @@ class Wire(Source):
                 raise StopAsyncIteration
             raise exc
         if self.dirty and not self.corked:
-            self.flush()  # the sender waits for the answer: this is the end of its turn
+            self._flush()  # the sender waits for the answer: this is the end of its turn
         if self.read_paused:
-            self.resume_if_room()
+            self._resume_if_room()
         return None
 
     def recv(self, decode: bool | None = None) -> Any:
@@ -317,17 +319,17 @@ class Wire(Source):
         if session is None:
             raise InvalidState("the opening handshake has not been finished")
         session.send_message(message, text, compress)
-        self.touch()
+        self._touch()
         if self.write_paused:
             return self.drain()
         return awaiting.DONE
 
-    def touch(self) -> int:
-        """Something was sent: see to it that it leaves."""
+    def _touch(self) -> int:
+        # Something was sent: see to it that it leaves.
         session = self.session
         assert session is not None
         if session.cork.size > self.write_high:
-            self.flush()
+            self._flush()
         elif not self.corked and not self.dirty:
             self.dirty = True
             self.pump.flush_later(self)
@@ -338,8 +340,8 @@ class Wire(Source):
         self.waiter = None
         self._receiving = self._iterating = None
 
-    def flush(self) -> int:
-        """Hand what was collected to the transport: one write."""
+    def _flush(self) -> int:
+        # Hand what was collected to the transport: one write.
         self.dirty = False
         session = self.session
         if session is None or session.cork.size == 0 or self.lost:
@@ -354,6 +356,24 @@ class Wire(Source):
             self.rearm()  # or who only sends would never give back what compressing took
         return 0
 
+    # -- the same for those who are not compiled -------------------------------------------------
+
+    def take_in(self, data: bytes, start: int, end: int) -> None:
+        """Parse ``data``, let who waits for messages run, write."""
+        self._take_in(data, start, end)
+
+    def resume_if_room(self) -> None:
+        """Read on if the application has caught up, or waits."""
+        self._resume_if_room()
+
+    def touch(self) -> None:
+        """Something was sent: see to it that it leaves."""
+        self._touch()
+
+    def flush(self) -> None:
+        """Write what was collected."""
+        self._flush()
+
     # -- what the connection defines -----------------------------------------------------------
 
     def opening_data(self, data: bytes) -> None:
@@ -362,6 +382,10 @@ class Wire(Source):
 
     def on_events(self) -> None:
         """The session reports something."""
+        raise NotImplementedError
+
+    def on_failure(self, exc: Exception) -> None:
+        """A callback of the listener's has raised ``exc``."""
         raise NotImplementedError
 
     def on_closing(self) -> None:

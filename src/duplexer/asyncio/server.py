@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import logging
 from typing import TYPE_CHECKING, Any, Self
 
 import aiofastnet
 
+from duplexer.asyncio import tcp
+from duplexer.asyncio.accepting import Acceptor, listen
 from duplexer.asyncio.connection import Connection, Listener
 from duplexer.asyncio.pump import pump_of
 from duplexer.carriers.routes import Routes
@@ -69,9 +72,8 @@ class ServerConnection(Connection):
     is_server = True
 
     def __init__(self, server: Server) -> None:
-        super().__init__(server.loop, server.serving.limits)
+        super().__init__(server.loop, server.serving.limits, server.logger)
         self.server = server
-        self.logger = server.logger
         self.handler_task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -107,29 +109,22 @@ class ServerConnection(Connection):
             )
             self._guard(self.listener.on_open, self)
             return
-        self.handler_task = task = self.loop.create_task(server.handler(self))
+        self.handler_task = task = self.loop.create_task(
+            server.handler(self), context=server.context.copy()
+        )
         task.add_done_callback(self._handler_done)
 
     def _guard(self, callback: Callable[..., None], *args: Any) -> None:
         try:
             callback(*args)
         except Exception as exc:  # noqa: BLE001 - the user's code: it is logged
-            self._report(exc)
+            self.on_failure(exc)
 
-    def _report(self, exc: BaseException) -> None:
+    def on_failure(self, exc: BaseException) -> None:
+        """See :class:`~duplexer.asyncio.pump.Wire`."""
         self.logger.error("connection handler failed", exc_info=exc)
         if self.session is not None and self.session.is_open:
             self.start_close(1011)
-
-    def deliver(self) -> int:
-        """See :class:`~duplexer.asyncio.pump.Wire`: an exception in a callback is its owner's."""
-        if self.listener is None:
-            return super().deliver()
-        try:
-            return super().deliver()
-        except Exception as exc:  # noqa: BLE001 - the user's code: it is logged
-            self._report(exc)
-            return 0
 
     def _handler_done(self, task: asyncio.Task[None]) -> None:
         self.handler_task = None
@@ -140,7 +135,7 @@ class ServerConnection(Connection):
         elif task.cancelled():
             self.start_close(1001 if self.server.closing else 1011)
         elif exc is not None:
-            self._report(exc)
+            self.on_failure(exc)
         else:
             self.start_close(1000)
         self._discard()
@@ -177,6 +172,7 @@ class Server:
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.pump = pump_of(self.loop)  # one for as long as we serve
+        self.context = contextvars.copy_context()  # what handlers see
         self.serving = serving
         self.handler: Any = None
         self.listener: Any = None
@@ -359,7 +355,9 @@ class serve:  # noqa: N801 - a verb, as in ``websockets``
         server = self._make_server()
         loop = server.loop
         factory = functools.partial(server.make_connection, server)
-        if self._unix:
+        if "ssl" not in self._kwargs and tcp.available():
+            server.server = await self._accept_plainly(server, factory)
+        elif self._unix:
             server.server = await aiofastnet.create_unix_server(loop, factory, **self._kwargs)
         else:
             host, port = self._where
@@ -367,6 +365,22 @@ class serve:  # noqa: N801 - a verb, as in ``websockets``
                 loop, factory, host, port, **self._kwargs
             )
         return server
+
+    async def _accept_plainly(self, server: Server, factory: Callable[[], Any]) -> Acceptor:
+        kwargs = dict(self._kwargs)
+        start = kwargs.pop("start_serving", True)
+        if not self._unix:
+            kwargs["host"], kwargs["port"] = self._where
+        sockets = await listen(server.loop, unix=self._unix, **kwargs)
+        pump = server.pump
+        if pump.poller is None:
+            pump.poller = tcp.Poller(server.loop, pump.buffer)
+        acceptor = Acceptor(
+            server.loop, pump.poller, factory, sockets, kwargs["backlog"], server.logger
+        )
+        if start:
+            await acceptor.start_serving()
+        return acceptor
 
     def __await__(self) -> Generator[Any, None, Server]:
         return self._start().__await__()

@@ -296,9 +296,10 @@ class RequestReader(_HeadReader):
         self._authority = ""
         if target[:1] != "/":
             target = self._absolute(target)
-        self._method = method
-        self._target = target
-        self._version = version
+        # Kept for as long as the connection: the usual ones are shared.
+        self._method = "GET" if method == "GET" else method
+        self._target = "/" if target == "/" else target
+        self._version = "HTTP/1.1" if version == "HTTP/1.1" else version
 
     def _absolute(self, target: str) -> str:
         """The path of an absolute-form target, which RFC 6455 4.2.1 lets a client send."""

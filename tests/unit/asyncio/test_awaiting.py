@@ -18,7 +18,7 @@ class Queue(Source):
         self.receiver = self.waiter = None
         self.waiting: list[Any] = []
 
-    def next_message(self, receiving: Receiving) -> Any:
+    def produce(self, receiving: Receiving) -> Any:
         if not self.waiting:
             return None
         message = self.waiting.pop(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
@@ -59,7 +60,7 @@ class Played(Connection):
 
     def __init__(self, **changes: Any) -> None:
         limits = Limits(**{"ping_interval": None, "close_timeout": None} | changes)
-        super().__init__(asyncio.get_running_loop(), limits)
+        super().__init__(asyncio.get_running_loop(), limits, logging.getLogger("duplexer"))
         self.transport = Transport()
         self.write = self.transport.write
         self.session = Session(RFC6455, server=True, limits=limits)

@@ -1,0 +1,150 @@
+"""Accepting connections on plain sockets, without the loop's own transports.
+
+It has the interface of ``asyncio.Server``, whose way of making sockets it uses, so that ``host``,
+``port``, ``sock``, ``family``, ``reuse_port`` and the rest mean what they always do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+from duplexer.asyncio import netio
+from duplexer.asyncio.tcp import Poller, Tcp
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable
+
+__all__ = ["Acceptor", "listen"]
+
+#: The process or the system has run out of something that others may give back.
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+#: Seconds before trying again after that.
+PAUSE = 0.5
+
+#: Connections that are accepted before those that are open have their turn.
+BATCH = 64
+
+
+async def listen(
+    loop: asyncio.AbstractEventLoop, *, unix: bool, **kwargs: Any
+) -> list[socket.socket]:
+    """Bound sockets as ``loop.create_server`` (``create_unix_server``) would make them."""
+    create = loop.create_unix_server if unix else loop.create_server
+    server = await create(asyncio.Protocol, start_serving=False, **kwargs)
+    sockets = [socket.socket(fileno=os.dup(one.fileno())) for one in server.sockets]
+    server.close()
+    for sock in sockets:
+        sock.setblocking(False)
+        if sock.family != socket.AF_UNIX:
+            # Linux passes it on to what is accepted here.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sockets
+
+
+class Acceptor:
+    """Listens, and makes a connection of each socket that it accepts."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        poller: Poller,
+        make_wire: Callable[[], Any],
+        sockets: list[socket.socket],
+        backlog: int,
+        logger: logging.Logger | logging.LoggerAdapter[Any],
+    ) -> None:
+        self._loop = loop
+        self._poller = poller
+        self._make_wire = make_wire
+        self._sockets = sockets
+        self._backlog = backlog
+        self._logger = logger
+        self._serving = False
+        self._resume: asyncio.TimerHandle | None = None
+        self._closed = loop.create_future()
+        poller.hold()
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """The listening sockets; empty once it is closed."""
+        return tuple(self._sockets)
+
+    def is_serving(self) -> bool:
+        """Whether it accepts connections."""
+        return self._serving
+
+    async def start_serving(self) -> None:
+        """Accept connections from now on."""
+        if not self._serving and self._sockets:
+            self._serving = True
+            for sock in self._sockets:
+                sock.listen(self._backlog)
+                self._loop.add_reader(sock, self._on_acceptable, sock)
+
+    async def serve_forever(self) -> None:
+        """Accept connections until it is cancelled; then it is closed."""
+        await self.start_serving()
+        try:
+            await self.wait_closed()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Stop accepting, and close the listening sockets."""
+        if self._closed.done():
+            return
+        self._pause()
+        for sock in self._sockets:
+            sock.close()
+        self._sockets = []
+        self._poller.release()
+        self._closed.set_result(None)
+
+    async def wait_closed(self) -> None:
+        """Wait until it is closed."""
+        await asyncio.shield(self._closed)
+
+    def _pause(self) -> None:
+        self._serving = False
+        if self._resume is not None:
+            self._resume.cancel()
+            self._resume = None
+        for sock in self._sockets:
+            self._loop.remove_reader(sock)
+
+    def _on_acceptable(self, sock: socket.socket) -> None:
+        for _ in range(BATCH):
+            if not self._serving:
+                return
+            try:
+                accepted = netio.accept(sock.fileno())
+            except ConnectionError:
+                continue  # it left before we came
+            except OSError as exc:
+                self._on_error(exc)
+                return
+            if accepted is None:
+                return
+            fd, peer = accepted
+            wire = self._make_wire()
+            wire.connection_made(Tcp(self._poller, fd, peer, wire))
+
+    def _on_error(self, exc: OSError) -> None:
+        # Trying at once would spin: the connection stays in the backlog, and the loop awake.
+        if exc.errno not in _EXHAUSTED:
+            raise exc
+        self._pause()
+        self._logger.error("accepting pauses for %s s: %s", PAUSE, exc)
+        self._resume = self._loop.call_later(PAUSE, self._go_on)
+
+    def _go_on(self) -> None:
+        self._resume = None
+        self._serving = True
+        for sock in self._sockets:
+            self._loop.add_reader(sock, self._on_acceptable, sock)

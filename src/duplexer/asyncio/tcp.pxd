@@ -1,0 +1,38 @@
+cimport cython
+
+from duplexer.asyncio cimport netio
+from duplexer.asyncio.pump cimport Wire
+
+
+cdef int READ, WRITE
+
+
+@cython.final
+cdef class Poller:
+    cdef public object loop, epoll, poll
+    cdef public bytearray buffer
+    cdef public dict wires
+    cdef public int holders
+
+    @cython.locals(events=int, tcp=Tcp, wires=dict)
+    cpdef on_ready(self)
+
+
+@cython.final
+cdef class Tcp:
+    cdef public Poller poller
+    cdef public Wire wire
+    cdef public int fd, mask
+    cdef public bint reading, closing, eof, paused
+    cdef public Py_ssize_t high, backlog_size
+    cdef public list backlog
+    cdef public object peer, sock
+
+    @cython.locals(n=Py_ssize_t)
+    cpdef int on_readable(self) except -1
+    cpdef int _watch(self, int mask) except -1
+    @cython.locals(n=Py_ssize_t)
+    cpdef int write(self, bytes data) except -1
+    cpdef int _grew(self, Py_ssize_t n) except -1
+    @cython.locals(backlog=list, n=Py_ssize_t, done=Py_ssize_t, piece=bytes)
+    cpdef write_backlog(self)

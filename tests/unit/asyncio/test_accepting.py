@@ -1,0 +1,112 @@
+"""Accepting on plain sockets; what users see of it is in tests/contract/."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from typing import Any
+
+import pytest
+
+from duplexer.asyncio import accepting, netio, tcp
+from duplexer.asyncio.pump import pump_of
+
+pytestmark = pytest.mark.skipif(not tcp.available(), reason="needs epoll")
+
+
+class Accepted:
+    """Counts what is accepted, and closes it."""
+
+    def __init__(self) -> None:
+        self.made = 0
+        self.changed = asyncio.Event()
+
+    def __call__(self) -> Any:
+        from tests.unit.asyncio.test_tcp import Recording
+
+        accepted = self
+
+        class Closing(Recording):
+            def connection_made(self, transport: Any) -> None:
+                accepted.made += 1
+                accepted.changed.set()
+                transport.abort()
+
+        return Closing(asyncio.get_running_loop())
+
+    async def until(self, count: int) -> None:
+        async with asyncio.timeout(5):
+            while self.made < count:
+                self.changed.clear()
+                await self.changed.wait()
+
+
+async def start(accepted: Accepted, **kwargs: Any) -> accepting.Acceptor:
+    loop = asyncio.get_running_loop()
+    sockets = await accepting.listen(loop, unix=False, host="127.0.0.1", port=0, **kwargs)
+    poller = tcp.Poller(loop, pump_of(loop).buffer)
+    logger = logging.getLogger("duplexer.test")
+    acceptor = accepting.Acceptor(loop, poller, accepted, sockets, 10, logger)
+    await acceptor.start_serving()
+    return acceptor
+
+
+@pytest.mark.every_loop
+async def test_it_accepts_until_it_is_closed() -> None:
+    accepted = Accepted()
+    acceptor = await start(accepted)
+    address = acceptor.sockets[0].getsockname()
+    for _ in range(3):
+        socket.create_connection(address).close()
+    await accepted.until(3)
+    assert acceptor.is_serving()
+    acceptor.close()
+    acceptor.close()
+    await acceptor.wait_closed()
+    assert not acceptor.is_serving()
+    assert acceptor.sockets == ()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
+
+
+async def test_what_is_accepted_needs_no_delay() -> None:
+    acceptor = await start(Accepted())
+    option = acceptor.sockets[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert option == 1
+    acceptor.close()
+
+
+async def test_serve_forever_ends_closed() -> None:
+    acceptor = await start(Accepted())
+    task = asyncio.create_task(acceptor.serve_forever())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert acceptor.sockets == ()
+
+
+async def test_it_pauses_when_descriptors_run_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    accepted = Accepted()
+    monkeypatch.setattr(accepting, "PAUSE", 0.05)
+    failures = [OSError(errno.EMFILE, "Too many open files"), ConnectionAbortedError()]
+
+    class Failing:
+        @staticmethod
+        def accept(fd: int) -> Any:
+            if failures:
+                raise failures.pop(0)
+            return netio.accept(fd)
+
+    monkeypatch.setattr(accepting, "netio", Failing)
+    acceptor = await start(accepted)
+    with socket.create_connection(acceptor.sockets[0].getsockname()):
+        await accepted.until(1)
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "accepting pauses" in caplog.text
+    assert acceptor.is_serving()
+    acceptor.close()
