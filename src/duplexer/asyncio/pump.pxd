@@ -23,6 +23,10 @@ cdef class Pump:
     cpdef flush_all(self)
 
 
+@cython.locals(wire=Wire, session=Session, data=bytes, rsv=int, others=list)
+cpdef list fan_out(object wires, object prepared, list failures)
+
+
 cdef class Wire(Source):
     cdef readonly Pump pump
     cdef public Session session

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from duplexer.asyncio import awaiting
 from duplexer.asyncio.awaiting import Receiving, Source
@@ -18,7 +18,10 @@ from duplexer.core.closing import Phase
 from duplexer.core.session import Session
 from duplexer.errors import ConcurrencyError, InvalidState
 
-__all__ = ["Pump", "Wire", "pump_of"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Pump", "Wire", "fan_out", "pump_of"]
 
 #: One read takes at most this much. One buffer serves all connections of a loop: what is left in
 #: it when a read event ends has been copied.
@@ -69,6 +72,31 @@ def pump_of(loop: asyncio.AbstractEventLoop) -> Pump:
     if pump is None:
         pump = _pumps[id(loop)] = Pump(loop)
     return pump
+
+
+def fan_out(wires: Iterable[Any], prepared: Any, failures: list[Exception]) -> list[Any]:
+    """Send ``prepared`` on each of ``wires`` that is open; gives back those that cannot simply."""
+    others = []
+    key: Any = None
+    data = b""
+    rsv = 0
+    for wire in wires:
+        session = wire.session
+        if session is None or not session.is_open:
+            continue
+        its_key = session.prepare_key()
+        if its_key is None or wire.write_paused or wire.fragmenting is not None:
+            others.append(wire)  # a client's frames have a mask each; the others have to wait
+            continue
+        try:
+            if its_key is not key:
+                data, rsv = prepared.wire_for(session)
+                key = its_key
+            session.send_prepared(data, rsv)
+            wire._touch()
+        except Exception as exc:  # noqa: BLE001 - one connection must not keep others waiting
+            failures.append(exc)
+    return others
 
 
 class Wire(Source):

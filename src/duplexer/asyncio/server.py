@@ -13,7 +13,7 @@ import aiofastnet
 from duplexer.asyncio import tcp
 from duplexer.asyncio.accepting import Acceptor, listen
 from duplexer.asyncio.connection import Connection, Listener
-from duplexer.asyncio.pump import pump_of
+from duplexer.asyncio.pump import fan_out, pump_of
 from duplexer.carriers.routes import Routes
 from duplexer.core.prepared import Prepared
 from duplexer.driver.accept import Serving, open_server
@@ -427,17 +427,14 @@ def broadcast(
     """
     prepared = message if isinstance(message, Prepared) else Prepared(message, text)
     failures: list[Exception] = []
-    for connection in connections:
-        session = connection.session
-        if session is None or not session.is_open:
-            continue
+    for connection in fan_out(connections, prepared, failures):
         try:
             if connection.fragmenting is not None:
                 raise BufferError("a fragmented message is being sent")
             connection.send_nowait(prepared)
         except BufferError as exc:
             if connection.fragmenting is None:
-                session.fail(exc, 1008, "slow consumer")
+                connection.session.fail(exc, 1008, "slow consumer")
                 connection.abort()
             failures.append(exc)
         except Exception as exc:  # noqa: BLE001 - one connection must not keep others waiting

@@ -34,5 +34,11 @@ cdef class Tcp:
     @cython.locals(n=Py_ssize_t)
     cpdef int write(self, bytes data) except -1
     cpdef int _grew(self, Py_ssize_t n) except -1
-    @cython.locals(backlog=list, n=Py_ssize_t, done=Py_ssize_t, piece=bytes)
+    @cython.locals(size=Py_ssize_t, n=Py_ssize_t, piece=bytes)
+    cpdef writelines(self, list pieces)
+    @cython.locals(backlog=list, n=Py_ssize_t)
     cpdef write_backlog(self)
+
+
+@cython.locals(done=Py_ssize_t, piece=bytes)
+cdef _forget(list pieces, Py_ssize_t n)

@@ -178,19 +178,26 @@ class Tcp:
         return 0
 
     def writelines(self, pieces: list[bytes]) -> None:
-        """Part of asyncio's Transport."""
+        """Part of asyncio's Transport: in one call, without joining them."""
+        size = 0
         if self.fd < 0 or self.eof:
             return
-        if self.backlog is None:
-            self.backlog = []
-            self._watch(self.mask | WRITE)
-        size = 0
         for piece in pieces:
             size += len(piece)
-        self.backlog.extend(pieces)
-        self.backlog_size += size
-        self.write_backlog()
-        self._grew(0)
+        if self.backlog is not None:
+            self.backlog.extend(pieces)
+            self._grew(size)
+            return
+        try:
+            n = netio.write_pieces(self.fd, pieces)
+        except OSError as exc:
+            self._drop(exc)
+            return
+        if n < size:
+            self.backlog = list(pieces)
+            _forget(self.backlog, n)
+            self._watch(self.mask | WRITE)
+            self._grew(size - max(n, 0))
 
     def _grew(self, n: int) -> int:
         self.backlog_size += n
@@ -210,15 +217,7 @@ class Tcp:
             return
         if n > 0:
             self.backlog_size -= n
-            done = 0
-            for piece in backlog:
-                if n < len(piece):
-                    break
-                n -= len(piece)
-                done += 1
-            del backlog[:done]
-            if n:
-                backlog[0] = backlog[0][n:]
+            _forget(backlog, n)
         if not backlog:
             self.backlog = None
             self._watch(self.mask & ~WRITE)
@@ -311,6 +310,21 @@ class Tcp:
                 self.sock = socket.socket(fileno=self.fd)
             return TransportSocket(self.sock)
         return default
+
+
+def _forget(pieces: list[bytes], n: int) -> None:
+    """Take the first ``n`` bytes of ``pieces`` away: they are written."""
+    done = 0
+    if n <= 0:
+        return
+    for piece in pieces:
+        if n < len(piece):
+            break
+        n -= len(piece)
+        done += 1
+    del pieces[:done]
+    if n:
+        pieces[0] = pieces[0][n:]
 
 
 def _own_name(fd: int) -> Any:

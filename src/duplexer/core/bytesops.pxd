@@ -41,4 +41,5 @@ cdef class Cork:
     cpdef int put64(self, uint64_t value) except -1
     cpdef int put32_raw(self, uint32_t value) except -1
     cpdef int put(self, object data, Py_ssize_t n, uint32_t key) except -1
+    cpdef int put_shared(self, bytes data) except -1
     cpdef object take(self)

@@ -220,13 +220,21 @@ class Cork:
             self._sealed.append(bytes(self._open))
             self._open = bytearray()
 
+    def put_shared(self, data: bytes) -> int:
+        """Bytes that others send as well: uncopied if they are the first."""
+        if self.size:
+            return self.put(data, len(data), 0)
+        self._sealed = [data]
+        self.size = len(data)
+        return 0
+
     def take(self) -> bytes | list[bytes]:
         """Everything, as bytes or as a list of pieces that are better not joined."""
         if self._sealed is not None:
             self._seal()
             pieces, self._sealed = self._sealed, None
             self.size = 0
-            return pieces
+            return pieces[0] if len(pieces) == 1 else pieces
         out = bytes(self._open)
         self._open = bytearray()
         self.size = 0

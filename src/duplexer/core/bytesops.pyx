@@ -374,6 +374,13 @@ cdef class Cork:
         self.size += n
         return 0
 
+    cpdef int put_shared(self, bytes data) except -1:
+        if self.size:
+            return self.put(data, PyBytes_GET_SIZE(data), 0)
+        self._sealed = [data]
+        self.size = PyBytes_GET_SIZE(data)
+        return 0
+
     cpdef object take(self):
         cdef bytes out
         cdef list pieces
@@ -382,7 +389,7 @@ cdef class Cork:
             pieces = self._sealed
             self._sealed = None
             self.size = 0
-            return pieces
+            return pieces[0] if len(pieces) == 1 else pieces
         if self._used == 0:
             return b""
         if self._used < self._room:

@@ -158,7 +158,7 @@ class Sender:
             for extension in self.extensions:
                 if rsv & extension.rsv:
                     extension.prepared_sent()
-        return self.cork.put(wire, len(wire), 0)
+        return self.cork.put_shared(wire)
 
     def send_ping(self, payload: bytes, token: Any, now: float) -> None:
         """Send a Ping; ``token`` comes back from ``match_pong``."""

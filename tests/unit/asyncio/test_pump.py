@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from duplexer.asyncio.connection import Connection
-from duplexer.asyncio.pump import pump_of
+from duplexer.asyncio.pump import fan_out, pump_of
+from duplexer.core.prepared import Prepared
 from duplexer.core.session import Session
 from duplexer.dialects.rfc6455 import RFC6455
-from duplexer.errors import ConnectionClosedError
+from duplexer.errors import ConnectionClosedError, InvalidState
 from duplexer.limits import Limits
 from tests.wire.frames import CLOSE, PING, PONG, TEXT, build, joined, parse
 
@@ -171,3 +172,29 @@ async def test_a_breach_comes_after_what_was_in_order() -> None:
     await turn()
     frames = parse(b"".join(wire.transport.writes))
     assert [frame.opcode for frame in frames] == [CLOSE] and wire.transport.ended
+
+
+async def test_a_message_for_many_is_framed_once() -> None:
+    wires = [Played() for _ in range(3)]
+    closed = Played()
+    closed.session = None
+    paused = Played()
+    paused.write_paused = True
+    failures: list[Exception] = []
+    others = fan_out([*wires, closed, paused], Prepared("hello"), failures)
+    assert others == [paused]
+    assert not failures
+    await turn()
+    (first,), *rest = [wire.transport.writes for wire in wires]
+    assert first == b"\x81\x05hello"
+    assert rest == [[first], [first]]
+
+
+async def test_a_message_for_many_survives_one_that_fails() -> None:
+    wires = [Played() for _ in range(3)]
+    wires[1].session.sending = 1  # it is in the middle of a fragmented message
+    failures: list[Exception] = []
+    assert fan_out(wires, Prepared("hello"), failures) == []
+    assert [type(failure) for failure in failures] == [InvalidState]
+    await turn()
+    assert [len(wire.transport.writes) for wire in wires] == [1, 0, 1]

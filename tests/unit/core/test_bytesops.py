@@ -408,3 +408,37 @@ def test_memory_that_there_is_not(before: int) -> None:
         cork.reserve(1 << 61)
     cork.put2(1, 2)
     assert joined(cork.take())[-2:] == b"\x01\x02"
+
+
+def test_what_is_shared_is_passed_on_uncopied_if_it_comes_first() -> None:
+    shared = b"\x82\x05hello"
+    cork = bytesops.Cork()
+    cork.put_shared(shared)
+    assert cork.size == 7
+    assert cork.take() is shared
+    assert cork.size == 0
+    cork.put_shared(shared)
+    cork.put_shared(shared)
+    cork.put2(1, 2)
+    assert cork.size == 16
+    assert b"".join(cork.take()) == shared * 2 + b"\1\2"
+    cork.put2(1, 2)
+    cork.put_shared(shared)
+    assert cork.take() == b"\1\2" + shared
+
+
+def test_a_large_message_that_somebody_has_is_never_written_to() -> None:
+    def receive(fill: int) -> bytes:
+        growing = bytesops.Growing()
+        part = bytes([fill]) * 100_000
+        for left in (200_000, 100_000):
+            growing.push(part, 0, len(part), 0, left)
+        return growing.take_bytes()
+
+    kept = [receive(fill) for fill in range(12)]
+    for fill in range(100):
+        message = receive(fill)  # in the pages of an earlier one, which nobody has
+        assert message == bytes([fill]) * 200_000
+        assert hash(message) == hash(bytes([fill]) * 200_000)
+    for fill, message in enumerate(kept):
+        assert message == bytes([fill]) * 200_000
