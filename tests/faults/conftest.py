@@ -29,9 +29,14 @@ def connections() -> list[Connection]:
 
 def _is_transports(record: logging.LogRecord) -> bool:
     # aiofastnet reports failed TLS handshakes through the loop, with a class for an exception,
-    # which asyncio then fails to format.
+    # which asyncio then fails to format. And a child that is signalled when it has just ended is
+    # waited for twice, by subprocess and by asyncio's watcher, which then wonders where it is.
     return record.name == "asyncio" and record.getMessage().startswith(
-        ("SSL handshake failed", "Exception in default exception handler")
+        (
+            "SSL handshake failed",
+            "Exception in default exception handler",
+            "Unknown child process pid",
+        )
     )
 
 
