@@ -10,6 +10,7 @@ import asyncio
 import errno
 import os
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 from duplexer.asyncio import netio
@@ -35,15 +36,36 @@ async def listen(
     loop: asyncio.AbstractEventLoop, *, unix: bool, **kwargs: Any
 ) -> list[socket.socket]:
     """Bound sockets as ``loop.create_server`` (``create_unix_server``) would make them."""
-    create = loop.create_unix_server if unix else loop.create_server
-    server = await create(asyncio.Protocol, start_serving=False, **kwargs)
-    sockets = [socket.socket(fileno=os.dup(one.fileno())) for one in server.sockets]
-    server.close()
+    given = kwargs.get("sock")
+    if given is not None:
+        sockets = [_checked(given, kwargs)]
+    else:
+        sockets = await _bound(loop, unix, kwargs)
     for sock in sockets:
         sock.setblocking(False)
         if sock.family != socket.AF_UNIX:
             # Linux passes it on to what is accepted here.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sockets
+
+
+def _checked(sock: socket.socket, kwargs: dict[str, Any]) -> socket.socket:
+    if any(kwargs.get(name) is not None for name in ("host", "port", "path")):
+        raise ValueError("host, port or path and sock cannot be given together")
+    if sock.type != socket.SOCK_STREAM:
+        raise ValueError(f"a stream socket was expected, not {sock!r}")
+    return sock
+
+
+async def _bound(
+    loop: asyncio.AbstractEventLoop, unix: bool, kwargs: dict[str, Any]
+) -> list[socket.socket]:
+    if unix and sys.version_info >= (3, 13):
+        kwargs["cleanup_socket"] = False  # closing that server would unlink the path under us
+    create = loop.create_unix_server if unix else loop.create_server
+    server = await create(asyncio.Protocol, start_serving=False, **kwargs)
+    sockets = [socket.socket(fileno=os.dup(one.fileno())) for one in server.sockets]
+    server.close()
     return sockets
 
 
@@ -132,8 +154,13 @@ class Acceptor:
             if accepted is None:
                 return
             fd, peer = accepted
-            wire = self._make_wire()
-            wire.connection_made(Tcp(self._poller, fd, peer, wire))
+            try:
+                wire = self._make_wire()
+                tcp = Tcp(self._poller, fd, peer, wire)
+            except BaseException:
+                socket.close(fd)
+                raise
+            wire.connection_made(tcp)
 
     def _on_error(self, exc: OSError) -> None:
         # Trying at once would spin: the connection stays in the backlog, and the loop awake.

@@ -359,6 +359,8 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
             data, self.stash = self.stash, None
             session.frames_per_turn = 1 << 62
             session.receive(data, self.stash_at, len(data))
+            if self.listener is not None and session.inbox.count:
+                self.call_listener()
         self.lost = True
         for timer in (self._timer, self._stall):
             if timer is not None:

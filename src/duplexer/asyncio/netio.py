@@ -29,10 +29,10 @@ def write(fd: int, data: bytes, start: int) -> int:
         return -1
 
 
-def write_pieces(fd: int, pieces: list[bytes]) -> int:
-    """Write ``pieces`` (the first few of them), as much as fits; the number of bytes."""
+def write_pieces(fd: int, pieces: list[bytes], start: int) -> int:
+    """Write the first few ``pieces``, the first from ``start`` on, as much as fits; the bytes."""
     try:
-        return os.writev(fd, pieces[:16])
+        return os.writev(fd, [memoryview(pieces[0])[start:], *pieces[1:16]])
     except BlockingIOError:
         return -1
 

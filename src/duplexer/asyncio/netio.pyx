@@ -86,7 +86,7 @@ cpdef Py_ssize_t write(int fd, bytes data, Py_ssize_t start) except -2:
     return n if n >= 0 else failed()
 
 
-cpdef Py_ssize_t write_pieces(int fd, list pieces) except -2:
+cpdef Py_ssize_t write_pieces(int fd, list pieces, Py_ssize_t start) except -2:
     cdef iovec vectors[PIECES]
     cdef msghdr message
     cdef size_t count = 0
@@ -98,6 +98,9 @@ cpdef Py_ssize_t write_pieces(int fd, list pieces) except -2:
         count += 1
         if count == PIECES:
             break
+    if count:
+        vectors[0].iov_base = <char*>vectors[0].iov_base + start
+        vectors[0].iov_len -= start
     memset(&message, 0, sizeof(message))
     message.msg_iov = vectors
     message.msg_iovlen = count

@@ -49,7 +49,7 @@ cdef class Wire(Source):
     @cython.locals(session=Session, inbox=Inbox)
     cdef int _deliver(self) except -1
     @cython.locals(session=Session, inbox=Inbox)
-    cdef int _call_listener(self) except -1
+    cpdef int call_listener(self) except -1
     @cython.locals(session=Session, inbox=Inbox)
     cdef int _resume_if_room(self) except -1
     @cython.locals(session=Session, inbox=Inbox)

@@ -233,7 +233,7 @@ class Wire(Source):
         assert session is not None
         inbox = session.inbox
         if self.listener is not None:
-            return self._call_listener()
+            return self.call_listener()
         if self.receiver is not None:
             self.receiver.wake()
         if inbox.count > self.queue_messages or inbox.size > self.queue_bytes:
@@ -243,7 +243,8 @@ class Wire(Source):
                 session.assembler.deaf = True  # nobody has to read what comes after our Close
         return 0
 
-    def _call_listener(self) -> int:
+    def call_listener(self) -> int:
+        """Give the listener the messages that have come."""
         session = self.session
         assert session is not None
         inbox = session.inbox

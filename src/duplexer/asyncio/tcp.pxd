@@ -24,7 +24,7 @@ cdef class Tcp:
     cdef public Wire wire
     cdef public int fd, mask
     cdef public bint reading, closing, eof, paused
-    cdef public Py_ssize_t high, backlog_size
+    cdef public Py_ssize_t high, backlog_size, offset
     cdef public list backlog
     cdef public object peer, sock
 
@@ -38,7 +38,5 @@ cdef class Tcp:
     cpdef writelines(self, list pieces)
     @cython.locals(backlog=list, n=Py_ssize_t)
     cpdef write_backlog(self)
-
-
-@cython.locals(done=Py_ssize_t, piece=bytes)
-cdef _forget(list pieces, Py_ssize_t n)
+    @cython.locals(backlog=list, done=Py_ssize_t, piece=bytes)
+    cdef int _forget(self, Py_ssize_t n) except -1

@@ -48,11 +48,11 @@ class Poller:
 
     def hold(self) -> None:
         """Open it, or keep it open."""
-        self.holders += 1
         if self.epoll is None:
             self.epoll = select.epoll()
             self.poll = self.epoll.poll
             self.loop.add_reader(self.epoll.fileno(), self.on_ready)
+        self.holders += 1
 
     def release(self) -> None:
         """Undo one ``hold``."""
@@ -79,9 +79,9 @@ class Tcp:
     """As much of asyncio's ``Transport`` as a connection needs, on a connected socket."""
 
     def __init__(self, poller: Poller, fd: int, peer: Any, wire: Wire) -> None:
+        self.fd = -1
         self.poller = poller
         self.wire: Any = wire
-        self.fd = fd
         self.peer = peer  # its address: a socket that was reset has forgotten it
         self.sock: socket.socket | None = None  # for who asks for it; the descriptor stays ours
         self.mask = READ
@@ -92,13 +92,22 @@ class Tcp:
         self.high = 65536
         self.backlog: list[bytes] | None = None
         self.backlog_size = 0
+        self.offset = 0  # of the backlog's first piece: so much of it is written
         poller.hold()
+        try:
+            poller.epoll.register(fd, READ)
+        except BaseException:
+            poller.release()
+            raise
+        self.fd = fd
         poller.wires[fd] = self
-        poller.epoll.register(fd, READ)
 
     def __del__(self) -> None:
         if self.fd >= 0:  # the loop was closed under it
-            socket.close(self.fd)
+            if self.sock is not None:
+                self.sock.detach()
+            fd, self.fd = self.fd, -1
+            socket.close(fd)
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -189,13 +198,13 @@ class Tcp:
             self._grew(size)
             return
         try:
-            n = netio.write_pieces(self.fd, pieces)
+            n = netio.write_pieces(self.fd, pieces, 0)
         except OSError as exc:
             self._drop(exc)
             return
         if n < size:
             self.backlog = list(pieces)
-            _forget(self.backlog, n)
+            self._forget(n)
             self._watch(self.mask | WRITE)
             self._grew(size - max(n, 0))
 
@@ -211,13 +220,13 @@ class Tcp:
         backlog = self.backlog
         assert backlog is not None
         try:
-            n = netio.write_pieces(self.fd, backlog)
+            n = netio.write_pieces(self.fd, backlog, self.offset)
         except OSError as exc:
             self._drop(exc)
             return
         if n > 0:
             self.backlog_size -= n
-            _forget(backlog, n)
+            self._forget(n)
         if not backlog:
             self.backlog = None
             self._watch(self.mask & ~WRITE)
@@ -229,6 +238,23 @@ class Tcp:
                 self._drop(None)
             elif self.eof:
                 self._shutdown()
+
+    def _forget(self, n: int) -> int:
+        # The first n bytes of what is left are written. A piece that is not whole stays as it is:
+        # to cut it would copy its rest each time.
+        backlog = self.backlog
+        assert backlog is not None
+        done = 0
+        if n > 0:
+            n += self.offset
+            for piece in backlog:
+                if n < len(piece):
+                    break
+                n -= len(piece)
+                done += 1
+            del backlog[:done]
+            self.offset = n
+        return 0
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Part of asyncio's Transport; the low mark is a quarter of the high one."""
@@ -285,16 +311,17 @@ class Tcp:
     def _drop(self, exc: BaseException | None) -> None:
         if self.fd < 0:
             return
+        self._watch(0)  # closing is not enough: a forked child may hold the same socket
         fd, self.fd = self.fd, -1
         self.closing = True
         self.reading = False
         self.backlog = None
-        self.backlog_size = 0
+        self.backlog_size = self.offset = 0
         del self.poller.wires[fd]
         if self.sock is not None:
             self.sock.detach()
             self.sock = None
-        socket.close(fd)  # which takes it out of the set, too
+        socket.close(fd)
         self.poller.release()
         wire, self.wire = self.wire, None
         self.poller.loop.call_soon(wire.connection_lost, exc)
@@ -310,21 +337,6 @@ class Tcp:
                 self.sock = socket.socket(fileno=self.fd)
             return TransportSocket(self.sock)
         return default
-
-
-def _forget(pieces: list[bytes], n: int) -> None:
-    """Take the first ``n`` bytes of ``pieces`` away: they are written."""
-    done = 0
-    if n <= 0:
-        return
-    for piece in pieces:
-        if n < len(piece):
-            break
-        n -= len(piece)
-        done += 1
-    del pieces[:done]
-    if n:
-        pieces[0] = pieces[0][n:]
 
 
 def _own_name(fd: int) -> Any:

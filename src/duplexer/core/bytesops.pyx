@@ -251,9 +251,11 @@ cdef class Growing:
         if end == 0:
             return ""
         data = <const uint8_t*>PyBytes_AS_STRING_(self._bytes)
+        if state == DX_UTF8_REJECT:
+            raise ValueError("this is not UTF-8")
         if state != 0:
             end -= 1
-            while data[end] & 0xC0 == 0x80:
+            while end > 0 and self.size - end < 3 and data[end] & 0xC0 == 0x80:
                 end -= 1
         held = self.size - end
         memcpy(rest, data + end, held)

@@ -105,6 +105,7 @@ class Session(Sender):
         self.breach = exc
         if self.inbox.count and self.is_open:
             self.reads = False
+            self.assembler.clear()  # what is incomplete will not be finished: nobody may look at it
         else:
             self.conclude()
 
@@ -268,7 +269,10 @@ class Session(Sender):
                 for extension in self.extensions:
                     extension.release()
             self._used_contexts = False
-        if self._message_due is not None and now >= self._message_due:
+        if self._message_due is not None and not self.reading:
+            assert self.limits.message_timeout is not None
+            self._message_due = now + self.limits.message_timeout  # it counts while we read
+        elif self._message_due is not None and now >= self._message_due:
             self._message_due = None
             assembler = self.assembler
             if (

@@ -133,17 +133,23 @@ def _answer(
                 agreement = agreement._replace(response=response)
     connection.response = response
     if agreement is not None and response.status_code == 101:
-        yield Write(response.serialize())
-        return agreement
+        if not connection.is_full():  # it may have become so while a hook was awaited
+            yield Write(response.serialize())
+            return agreement
+        response = connection.response = refuse(_full(), serving.options.server_header)
     yield Write(carrier.respond(request, response, date=http_date(time.time())))
     return None
 
 
 def _accept(connection: Any, serving: Serving, request: Request, *, secure: bool) -> Agreement:
     if connection.is_full():
-        raise HttpError(503, "too many connections; try again later", [("Retry-After", "5")])
+        raise _full()
     options = serving.options
     if serving.select_subprotocol is not None:
         select = functools.partial(serving.select_subprotocol, connection)
         options = dataclasses.replace(options, select_subprotocol=select)
     return accept(request, options, secure=secure, dialects=serving.dialects)
+
+
+def _full() -> HttpError:
+    return HttpError(503, "too many connections; try again later", [("Retry-After", "5")])

@@ -110,3 +110,35 @@ async def test_it_pauses_when_descriptors_run_out(
     assert "accepting pauses" in caplog.text
     assert acceptor.is_serving()
     acceptor.close()
+
+
+async def test_a_connection_that_cannot_be_made_costs_no_descriptor() -> None:
+    reported: list[dict[str, Any]] = []
+    seen = asyncio.Event()
+
+    def on_error(_: Any, context: dict[str, Any]) -> None:
+        reported.append(context)
+        seen.set()
+
+    def fail() -> Any:
+        raise ZeroDivisionError
+
+    asyncio.get_running_loop().set_exception_handler(on_error)
+    acceptor = await start(fail)  # type: ignore[arg-type]
+    with socket.create_connection(acceptor.sockets[0].getsockname()) as client:
+        async with asyncio.timeout(5):
+            await seen.wait()
+        assert isinstance(reported[0]["exception"], ZeroDivisionError)
+        assert client.recv(1) == b""  # it was closed
+    acceptor.close()
+
+
+async def test_a_socket_that_is_given_is_used_itself() -> None:
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as given:
+        assert await accepting.listen(loop, unix=False, sock=given, host=None, port=None) == [given]
+        with pytest.raises(ValueError, match="cannot be given together"):
+            await accepting.listen(loop, unix=False, sock=given, host="127.0.0.1", port=1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wrong:
+        with pytest.raises(ValueError, match="a stream socket was expected"):
+            await accepting.listen(loop, unix=False, sock=wrong)

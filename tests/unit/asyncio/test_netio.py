@@ -55,9 +55,15 @@ def test_write_says_how_much_fitted(pair: Pair) -> None:
 def test_pieces_are_written_in_one_go(pair: Pair) -> None:
     ours, theirs = pair
     pieces = [bytes([65 + k]) * (k + 1) for k in range(20)]
-    n = netio.write_pieces(ours.fileno(), pieces)
+    n = netio.write_pieces(ours.fileno(), pieces, 0)
     assert n == sum(map(len, pieces[:16]))  # as many as one call takes
     assert theirs.recv(1000) == b"".join(pieces)[:n]
+
+
+def test_the_first_piece_may_have_been_begun(pair: Pair) -> None:
+    ours, theirs = pair
+    assert netio.write_pieces(ours.fileno(), [b"hello", b"you"], 3) == 5
+    assert theirs.recv(100) == b"loyou"
 
 
 def test_an_error_is_an_oserror_and_no_signal(pair: Pair) -> None:
@@ -66,7 +72,7 @@ def test_an_error_is_an_oserror_and_no_signal(pair: Pair) -> None:
     with pytest.raises(BrokenPipeError):
         netio.write(ours.fileno(), b"x", 0)
     with pytest.raises(BrokenPipeError):
-        netio.write_pieces(ours.fileno(), [b"x"])
+        netio.write_pieces(ours.fileno(), [b"x"], 0)
     with pytest.raises(OSError, match="Bad file descriptor"):
         netio.read_into(-1, bytearray(1))
 

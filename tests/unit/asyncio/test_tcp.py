@@ -220,3 +220,30 @@ def test_a_loop_that_goes_takes_its_sockets_with_it() -> None:
     assert wire() is None
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fd)
+
+
+async def test_a_child_that_holds_the_socket_does_not_make_us_spin() -> None:
+    async with Ends() as ends:
+        ends.poller.hold()  # as a server does
+        held = os.dup(ends.tcp.fd)  # as a child that was forked has it
+        try:
+            ends.tcp.abort()
+            ends.peer.close()
+            assert ends.poller.epoll.poll(0) == []
+        finally:
+            os.close(held)
+            ends.poller.release()
+
+
+async def test_a_large_backlog_is_written_piece_by_piece() -> None:
+    data = os.urandom(3 << 20)
+    async with Ends() as ends:
+        ends.tcp.writelines([b"head", data, b"tail"])
+        ends.peer.setblocking(False)
+        received = bytearray()
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(5):
+            while len(received) < len(data) + 8:
+                received += await loop.sock_recv(ends.peer, 50_000)
+        assert received == b"head" + data + b"tail"
+        assert ends.tcp.get_write_buffer_size() == 0

@@ -442,3 +442,12 @@ def test_a_large_message_that_somebody_has_is_never_written_to() -> None:
         assert hash(message) == hash(bytes([fill]) * 200_000)
     for fill, message in enumerate(kept):
         assert message == bytes([fill]) * 200_000
+
+
+def test_a_part_of_what_is_not_text_cannot_be_taken() -> None:
+    growing = Growing()
+    data = b"\x80" * 1000
+    growing.push(data, 0, len(data), 0, 0)
+    assert not growing.is_text(0)
+    with pytest.raises(ValueError, match="(?i)utf-8"):
+        growing.take_text_part()

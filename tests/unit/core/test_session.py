@@ -231,3 +231,37 @@ def test_an_incompressible_message_of_the_greatest_size_is_taken() -> None:
     assert len(wire) > 5000 + 8
     feed(server, wire)
     assert messages(server) == [data]
+
+
+def test_after_a_breach_nothing_of_the_broken_message_can_be_read() -> None:
+    """A reader that takes the message before it may already be about to stream the next one."""
+    server = Session(RFC6455, server=True, limits=Limits(ping_interval=None))
+    good = hybi.frame(b"hi", 1, mask=b"mask")
+    bad = hybi.frame(b"\x80" * 1000, 1, fin=False, mask=b"mask")
+    wire = bytearray(good + bad)
+    server.receive(wire, 0, len(wire))
+    assert server.breach is not None
+    assert server.inbox.pop() == "hi"
+    server.assembler.streaming = True
+    server.assembler.flush_piece()
+    server.assembler.abandon()
+    assert server.inbox.count == 0
+    server.conclude()
+    assert isinstance(server.error, ProtocolError)
+    assert server.error.name == "utf8-invalid"
+
+
+def test_a_message_is_not_late_while_we_do_not_read() -> None:
+    limits = Limits(ping_interval=None, message_timeout=10)
+    server = Session(RFC6455, server=True, limits=limits)
+    wire = bytearray(hybi.frame(b"begun", 1, fin=False, mask=b"mask"))
+    server.receive(wire, 0, len(wire))
+    assert server.tick(0.0) == 10.0
+    server.reading = False
+    server.expire(10.0)
+    assert server.error is None
+    server.reading = True
+    assert server.tick(10.0) == 20.0
+    server.expire(20.0)
+    assert isinstance(server.error, ProtocolError)
+    assert server.error.name == "message-timeout"
