@@ -449,5 +449,5 @@ def test_a_part_of_what_is_not_text_cannot_be_taken() -> None:
     data = b"\x80" * 1000
     growing.push(data, 0, len(data), 0, 0)
     assert not growing.is_text(0)
-    with pytest.raises(ValueError, match="(?i)utf-8"):
+    with pytest.raises(ValueError, match=r"(?i)utf-8"):
         growing.take_text_part()
