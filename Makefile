@@ -65,7 +65,7 @@ format: $(VENV)/.with-test
 # that PYTHONPATH puts before the checkout. Python's own leaks at exit are not ours to report.
 check-asan: $(VENV)/.with-test $(ASAN)/.built
 	LD_PRELOAD=$$($${CC:-gcc} -print-file-name=libasan.so) PYTHONPATH=$(ASAN)/lib \
-	DUPLEXER_PURE= PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	DUPLEXER_PURE= PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
 	DUPLEXER_BUILD=$(ASAN)/lib $(BIN)/python -m pytest -m both_builds --timeout=300 $(ARGS)
 
 # TIME seconds for each target in fuzz/; ARGS names some of them.
