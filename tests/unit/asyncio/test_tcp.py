@@ -247,3 +247,16 @@ async def test_a_large_backlog_is_written_piece_by_piece() -> None:
                 received += await loop.sock_recv(ends.peer, 50_000)
         assert received == b"head" + data + b"tail"
         assert ends.tcp.get_write_buffer_size() == 0
+
+
+def test_a_loop_that_goes_closes_a_socket_that_was_asked_for_once() -> None:
+    async def forget() -> int:
+        ends = Ends()
+        ends.peer.detach()
+        ends.tcp.get_extra_info("socket").getsockname()
+        return ends.tcp.fd
+
+    fd = asyncio.run(forget())
+    gc.collect()  # closing it twice would be a ResourceWarning, which is an error here
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)

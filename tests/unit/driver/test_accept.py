@@ -210,3 +210,29 @@ def test_plain_requests_go_on() -> None:
 def test_limits() -> None:
     _, written, _ = run(REQUEST, limits=Limits(max_headers=3))
     assert status(written) == 431
+
+
+def test_a_server_that_fills_up_while_a_hook_is_awaited_refuses() -> None:
+    class Filling:
+        full = False
+
+        def is_full(self) -> bool:
+            return self.full
+
+    connection = Filling()
+    serving = Serving(options=ServerOptions(), process_response=lambda *args: None)
+    steps = open_server(connection, serving, secure=False)
+    next(steps)
+    call = steps.send(
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    assert isinstance(call, Call)
+    connection.full = True
+    write = steps.send(None)
+    assert isinstance(write, Write)
+    assert write.data.startswith(b"HTTP/1.1 503 ")
+    assert b"Retry-After" in write.data
+    with pytest.raises(StopIteration) as stop:
+        steps.send(None)
+    assert stop.value.value is None
