@@ -9,6 +9,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 JOBS   ?= 2
 TIME   ?= 60
+SEED   ?=
 ARGS   ?=
 
 BIN  := $(VENV)/bin
@@ -68,9 +69,10 @@ check-asan: $(VENV)/.with-test $(ASAN)/.built
 	DUPLEXER_PURE= PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
 	DUPLEXER_BUILD=$(ASAN)/lib $(BIN)/python -m pytest -m both_builds --timeout=300 $(ARGS)
 
-# TIME seconds for each target in fuzz/; ARGS names some of them.
+# TIME seconds for each target in fuzz/; ARGS names some of them. Without a SEED, no two runs are the
+# same; a change is judged with one, so that it is never refused for what others left to be found.
 fuzz: $(VENV)/.with-test $(VENV)/.with-fuzz $(VENV)/.built
-	$(BIN)/python tools/fuzz.py --seconds $(TIME) $(ARGS)
+	$(BIN)/python tools/fuzz.py --seconds $(TIME) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: $(VENV)/.with-bench $(VENV)/.built
 	tools/system.sh zlib

@@ -108,7 +108,7 @@ def run_blind(name: str, seconds: float, seed: int) -> int:
     return 0
 
 
-def run_atheris(name: str, seconds: float) -> None:
+def run_atheris(name: str, seconds: float, seed: int) -> None:
     """The same, bred for coverage; does not return."""
     import atheris
 
@@ -120,6 +120,7 @@ def run_atheris(name: str, seconds: float) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     options = [
         f"-max_total_time={max(1, int(seconds))}",
+        f"-seed={seed}",
         f"-max_len={LARGEST}",
         f"-artifact_prefix={found}/",
         "-verbosity=0",
@@ -158,14 +159,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="targets (all)")
     parser.add_argument("--seconds", type=float, default=60, help="for each target (60)")
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    parser.add_argument("--seed", type=int, default=random.randrange(1, 1 << 32), help="(random)")
     parser.add_argument("--blind", action="store_true", help="mutations of the seeds only")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     names = arguments.names or target_names()
     if arguments.alone:
         if not arguments.blind:
-            run_atheris(names[0], arguments.seconds)
+            run_atheris(names[0], arguments.seconds, arguments.seed)
         return run_blind(names[0], arguments.seconds, arguments.seed)
     if not names:
         print("there are no targets in fuzz/")
