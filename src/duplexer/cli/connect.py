@@ -4,35 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import re
-import ssl
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from duplexer.asyncio.client import connect as dial
-from duplexer.cli.outcome import Failure, Status, connect_failure
+from duplexer.cli.outcome import Status, connect_failure
+from duplexer.cli.target import Target, target_options
 
 if TYPE_CHECKING:
     from duplexer.asyncio.client import ClientConnection
 
-__all__ = ["Plan", "connect", "open_connection", "parse_header"]
+__all__ = ["Plan", "connect", "open_connection"]
 
 OPEN_TIMEOUT = 10.0  #: seconds to open a connection, unless --timeout says otherwise
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 5.6.2
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Target):
     """What the command line asks for. Times are in seconds, sizes in bytes."""
 
-    uri: str
-    headers: tuple[tuple[str, str], ...] = ()
-    subprotocols: tuple[str, ...] = ()
-    origin: str | None = None
-    ca: str | None = None
-    insecure: bool = False
     compress: bool = True
     max_size: int | None = None
     timeout: float | None = None
@@ -42,53 +34,13 @@ class Plan:
     binary: bool = False
     history: bool = True
 
-    def tls(self) -> ssl.SSLContext | None:
-        """The TLS settings, ``None`` for ``ws://``."""
-        if not self.uri.lower().startswith("wss://"):
-            if self.ca is not None or self.insecure:
-                raise Failure(
-                    "a certificate is only checked with wss://",
-                    "write wss://, or leave out --ca and --insecure-no-certificate-check",
-                    status=Status.USAGE,
-                )
-            return None
-        try:
-            context = ssl.create_default_context(cafile=self.ca)
-        except (ssl.SSLError, OSError) as error:
-            raise Failure(
-                f"{self.ca} holds no certificate: {getattr(error, 'reason', None) or error}",
-                "it must be a file of PEM certificates",
-                status=Status.USAGE,
-            ) from None
-        if self.insecure:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
-
-
-def parse_header(text: str) -> tuple[str, str]:
-    """``NAME: VALUE`` as a pair; raises ``click.BadParameter`` that says what is wrong."""
-    name, colon, value = text.partition(":")
-    if not colon:
-        raise click.BadParameter(f"'{text}' has no colon; write 'NAME: VALUE'")
-    if not _TOKEN.fullmatch(name):
-        raise click.BadParameter(f"'{name}' cannot be the name of a header")
-    value = value.strip(" \t")
-    if any(char != "\t" and (ord(char) < 0x20 or ord(char) == 0x7F) for char in value):
-        raise click.BadParameter(f"the value of {name} has a control character in it")
-    return name, value
-
 
 async def open_connection(plan: Plan) -> ClientConnection:
     """The open connection; raises ``Failure`` with the exit status that fits."""
-    context = plan.tls()
-    options: dict[str, Any] = {"origin": plan.origin, "subprotocols": plan.subprotocols or None}
-    if context is not None:
-        options["ssl"] = context
+    options = plan.arguments(plan.tls())
     try:
         return await dial(
             plan.uri,
-            additional_headers=plan.headers,
             compression="deflate" if plan.compress else None,
             max_size=plan.max_size,
             open_timeout=OPEN_TIMEOUT if plan.timeout is None else plan.timeout,
@@ -98,46 +50,11 @@ async def open_connection(plan: Plan) -> ClientConnection:
         raise connect_failure(error, plan.uri) from None
 
 
-def _headers(
-    _ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
-) -> tuple[tuple[str, str], ...]:
-    return tuple(parse_header(value) for value in values)
-
-
 @click.command(
     short_help="Talk to a server, by hand or from a script.",
     epilog="Example:  echo hello | duplexer connect -n 1 ws://localhost:8765/echo",
 )
-@click.argument("uri")
-@click.option(
-    "-H",
-    "--header",
-    "headers",
-    multiple=True,
-    metavar="'NAME: VALUE'",
-    callback=_headers,
-    help="Header of the handshake; may be repeated.",
-)
-@click.option(
-    "--subprotocol",
-    "subprotocols",
-    multiple=True,
-    metavar="NAME",
-    help="Subprotocol to offer; may be repeated, best first.",
-)
-@click.option("--origin", metavar="URL", help="Origin header, for servers that check it.")
-@click.option(
-    "--ca",
-    type=click.Path(exists=True, dir_okay=False),
-    metavar="FILE",
-    help="Trust the certificate authorities in this PEM file, and no others.",
-)
-@click.option(
-    "--insecure-no-certificate-check",
-    "insecure",
-    is_flag=True,
-    help="Accept any certificate: anybody in between can read and change everything.",
-)
+@target_options
 @click.option("--compress/--no-compress", default=True, show_default=True, help="Offer deflate.")
 @click.option(
     "--max-size",
@@ -203,8 +120,7 @@ def connect(uri: str, max_size: int, **options: object) -> None:
       130  interrupted by SIGINT; 143 by SIGTERM
     """  # noqa: D301  # click wants the character: lines of such a paragraph stay apart
     plan = Plan(uri=uri, max_size=max_size or None, **options)  # type: ignore[arg-type]
-    if plan.insecure:
-        click.echo("warning: the server's certificate is not checked", err=True)
+    plan.warn()
     try:
         status = asyncio.run(_run(plan))
     except KeyboardInterrupt:

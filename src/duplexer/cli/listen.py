@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from duplexer.asyncio.server import ServerConnection, serve, unix_serve
+from duplexer.cli.loops import loop_factory, loop_option
 from duplexer.cli.outcome import Failure, Status, bind_failure
 from duplexer.cli.signals import on_signals
 
@@ -52,11 +53,7 @@ _OPTIONS = (
         type=click.Path(exists=True, dir_okay=False),
         help="Private key (PEM), unless it is in the certificate's file.",
     ),
-    click.option(
-        "--uvloop/--no-uvloop",
-        default=None,
-        help="Event loop.  [default: uvloop where it is installed]",
-    ),
+    loop_option,
     click.option(
         "--grace",
         type=click.FloatRange(min=0),
@@ -122,20 +119,6 @@ def listen_options(function: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
-def _loop_factory(wanted: bool | None) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if wanted is False:
-        return None
-    try:
-        import uvloop
-    except ImportError:
-        if wanted:
-            raise Failure(
-                "uvloop is not installed here", "pip install uvloop", status=Status.USAGE
-            ) from None
-        return None
-    return uvloop.new_event_loop
-
-
 def run_server(
     listen: Listen, handler: Handler, *, notes: Callable[[str], str] | None = None, **options: Any
 ) -> None:
@@ -145,7 +128,7 @@ def run_server(
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     context = listen.tls()
-    with asyncio.Runner(loop_factory=_loop_factory(listen.uvloop)) as runner:
+    with asyncio.Runner(loop_factory=loop_factory(listen.uvloop)) as runner:
         runner.run(_serve(listen, handler, context, notes, options))
 
 

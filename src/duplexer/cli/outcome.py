@@ -31,6 +31,7 @@ class Status(enum.IntEnum):
     REFUSED = 4
     TIMEOUT = 5
     NOT_WEBSOCKET = 6
+    WRONG = 7
     INTERNAL = 70
     INTERRUPTED = 130
 
@@ -102,14 +103,14 @@ def _tls(error: ssl.SSLError, uri: str) -> Failure:
     )
 
 
-def connect_failure(error: Exception, uri: str) -> Failure:
+def connect_failure(error: Exception, uri: str, *, timeout_option: str = "--timeout") -> Failure:
     """Why no connection to ``uri`` could be opened, with the exit status that says so."""
     if isinstance(error, InvalidURI):
         return Failure(str(error), _address_cure(uri), status=Status.USAGE)
     if isinstance(error, TimeoutError):
         return Failure(
             f"{uri} did not answer in time",
-            "is a firewall in between? --timeout SECONDS waits longer",
+            f"is a firewall in between? {timeout_option} SECONDS waits longer",
             status=Status.TIMEOUT,
         )
     if isinstance(error, InvalidStatus):

@@ -2,37 +2,14 @@
 
 from __future__ import annotations
 
-import ssl
-from typing import Any
-
-import click
 import pytest
 from click.testing import CliRunner
 
 from duplexer.cli import connect as module
-from duplexer.cli.connect import Plan, open_connection, parse_header
+from duplexer.cli.connect import Plan, open_connection
 from duplexer.cli.outcome import Failure, Status
 
 URI = "wss://example.com"
-
-
-@pytest.mark.parametrize(
-    ("text", "header"),
-    [
-        ("A: b", ("A", "b")),
-        ("A:b:c", ("A", "b:c")),
-        ("X-Empty:", ("X-Empty", "")),
-        ("Tab:\ta\tb ", ("Tab", "a\tb")),
-    ],
-)
-def test_headers(text: str, header: tuple[str, str]) -> None:
-    assert parse_header(text) == header
-
-
-@pytest.mark.parametrize("text", ["no colon", ": value", "a b: c", "A: b\nC: d", "A: \x7f"])
-def test_wrong_headers(text: str) -> None:
-    with pytest.raises(click.BadParameter):
-        parse_header(text)
 
 
 def plan_of(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Plan:
@@ -70,22 +47,6 @@ def test_ctrl_c_before_it_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(module, "_run", interrupted)
     assert CliRunner().invoke(module.connect, [URI]).exit_code == Status.INTERRUPTED
-
-
-def test_certificates_are_checked_unless_told_loudly() -> None:
-    checked = Plan(uri=URI).tls()
-    assert checked is not None
-    assert (checked.verify_mode, checked.check_hostname) == (ssl.CERT_REQUIRED, True)
-    unchecked = Plan(uri=URI, insecure=True).tls()
-    assert unchecked is not None
-    assert unchecked.verify_mode == ssl.CERT_NONE
-    assert Plan(uri="ws://example.com").tls() is None
-
-
-@pytest.mark.parametrize("options", [{"insecure": True}, {"ca": "file"}])
-def test_tls_options_without_tls(options: dict[str, Any]) -> None:
-    with pytest.raises(Failure, match="only checked with wss"):
-        Plan(uri="ws://example.com", **options).tls()
 
 
 async def test_failures_have_their_status() -> None:

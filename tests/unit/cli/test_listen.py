@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import ssl
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -51,18 +50,6 @@ def test_tls(tmp_path: Path) -> None:
         parsed("--certfile", str(chain)).tls()
     with pytest.raises(Failure, match="without --certfile"):
         parsed("--keyfile", str(key)).tls()
-
-
-def test_loops(monkeypatch: pytest.MonkeyPatch) -> None:
-    import uvloop
-
-    assert module._loop_factory(None) is uvloop.new_event_loop
-    assert module._loop_factory(False) is None
-    monkeypatch.setitem(sys.modules, "uvloop", None)
-    assert module._loop_factory(None) is None
-    with pytest.raises(Failure, match="uvloop is not installed") as failure:
-        module._loop_factory(True)
-    assert "pip install" in failure.value.cure
 
 
 class FakeSocket:

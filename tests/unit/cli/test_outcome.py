@@ -88,6 +88,11 @@ def test_connect_failure(error: Exception, status: Status, words: str) -> None:
         assert failure.cure
 
 
+def test_the_cure_of_a_timeout_names_the_option() -> None:
+    assert "--timeout" in connect_failure(TimeoutError(), URI).cure
+    assert "--open-t" in connect_failure(TimeoutError(), URI, timeout_option="--open-t").cure
+
+
 def test_a_refusal_has_status_body_and_when_to_try_again() -> None:
     body = b"x" * 1000
     response = Response(429, "Too Many Requests", Headers({"Retry-After": "7"}), body)
