@@ -1,4 +1,4 @@
-"""The command line: ``duplexer serve``, ``duplexer connect``, ``duplexer echo``.
+"""The command line: ``duplexer serve``, ``connect``, ``echo`` and ``bench``.
 
 What it is made of (click, rich, prompt_toolkit) is the extra ``duplexer[cli]`` and is imported in
 this package only, after it is known to be there.

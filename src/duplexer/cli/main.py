@@ -12,6 +12,7 @@ __all__ = ["COMMANDS", "LazyGroup", "cli"]
 
 #: Command → where it is. Loaded when it is used, so that ``duplexer echo`` starts at once.
 COMMANDS = {
+    "bench": "duplexer.cli.bench:bench",
     "connect": "duplexer.cli.connect:connect",
     "echo": "duplexer.cli.echo:echo",
     "serve": "duplexer.cli.serve:serve",
@@ -48,4 +49,5 @@ def cli() -> None:
     duplexer serve app:handler        your own server
     duplexer connect wss://...        talk to a server, by hand or from a script
     duplexer echo                     an echo server for tests
+    duplexer bench ws://...           put a load on a server, and measure it
     """  # noqa: D301  # click wants the character: lines of such a paragraph stay apart
