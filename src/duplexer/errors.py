@@ -37,10 +37,11 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 __all__ = [
     "Close",
@@ -144,6 +145,12 @@ class Close:
     def __str__(self) -> str:
         text = f"{self.code} ({_meaning(self.code)})"
         return f"{text} {self.reason}" if self.reason else text
+
+
+@functools.lru_cache(maxsize=64)
+def plain_close(code: int) -> Close:
+    """``Close(code)``, of which there is one for all who close without a reason."""
+    return Close(code)
 
 
 class Rule(NamedTuple):
@@ -279,7 +286,7 @@ class ConnectionClosed(WebSocketException):
         rcvd: Close | None,
         sent: Close | None,
         rcvd_then_sent: bool | None = None,
-        explanation: str | None = None,
+        explanation: str | Callable[[], str] | None = None,
     ) -> None:
         self.rcvd = rcvd
         self.sent = sent
@@ -329,10 +336,15 @@ class ConnectionClosed(WebSocketException):
 
     def explain(self) -> str:
         """Who closed, why, the likely cause and its cure."""
-        return self._explanation or super().explain()
+        return self._explained() or super().explain()
+
+    def _explained(self) -> str | None:
+        if callable(self._explanation):  # few are ever asked
+            self._explanation = self._explanation()
+        return self._explanation
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.rcvd, self.sent, self.rcvd_then_sent, self._explanation)
+        return type(self), (self.rcvd, self.sent, self.rcvd_then_sent, self._explained())
 
 
 class ConnectionClosedOK(ConnectionClosed):

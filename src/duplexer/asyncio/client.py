@@ -88,7 +88,7 @@ class ClientConnection(Connection):
         try:
             await self._waiter
         except BaseException:
-            self._steps = None
+            self.steps = None
             self.transport.abort()
             raise
 

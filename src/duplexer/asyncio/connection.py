@@ -14,6 +14,7 @@ from duplexer.core import opcodes
 from duplexer.core.events import Piece
 from duplexer.core.prepared import Prepared
 from duplexer.core.sending import contiguous
+from duplexer.driver.base import ConnectionBase
 from duplexer.errors import (
     ConcurrencyError,
     ConnectionClosed,
@@ -97,7 +98,7 @@ class Stream:
 
     def _begin(self) -> Receiving:
         connection = self._connection
-        session = connection._open_session()
+        session = connection.open_session()
         if connection.receiver is not None or connection.streaming is not None:
             raise ConcurrencyError("recv_streaming() is called while another task is receiving")
         if not session.inbox.count:
@@ -108,7 +109,7 @@ class Stream:
 
     def _pause(self) -> None:
         # Cancelled. If nothing of the message was taken, somebody else may take all of it.
-        session = self._connection._open_session()
+        session = self._connection.open_session()
         if not self._delivered and not isinstance(session.inbox.first, Piece):
             session.assembler.streaming = False
             self._receiving = self._connection.streaming = None
@@ -118,7 +119,7 @@ class Stream:
             return
         self._receiving = self._connection.streaming = None
         if not self._finished:
-            self._connection._open_session().assembler.abandon()
+            self._connection.open_session().assembler.abandon()
 
     def _convert(self, message: str | bytes, last: bool) -> str | bytes:
         if self._decode is False and isinstance(message, str):
@@ -130,10 +131,11 @@ class Stream:
         return message
 
 
-class Connection(Life):
+class Connection(Life, ConnectionBase, asyncio.BufferedProtocol):
     """A WebSocket connection: the common part of clients' and servers'."""
 
-    __slots__ = ()
+    # A place for the user's own attributes; interpreted, the base class has one already.
+    __slots__ = () if Life.__dictoffset__ else ("__dict__",)
 
     def __repr__(self) -> str:
         return self._describe(remote=self.remote_address)
@@ -178,7 +180,7 @@ class Connection(Life):
         Raises :exc:`BufferError` when more than ``Limits.write_hard`` bytes are buffered: the peer
         does not read. Otherwise as ``send()``; fragmented messages need ``send()``.
         """
-        session = self._open_session()
+        session = self.open_session()
         if self.write_paused and self.buffered_amount > self.limits.write_hard:
             raise BufferError(
                 f"{self.buffered_amount} bytes are buffered already: the peer does not read; "
@@ -212,7 +214,7 @@ class Connection(Life):
         )
 
     def _send_prepared(self, message: Prepared) -> None:
-        session = self._open_session()
+        session = self.open_session()
         wire = message.wire_for(session)
         if wire is None:
             session.send_message(message.data, message.opcode == opcodes.TEXT, message.compress)
@@ -221,7 +223,7 @@ class Connection(Life):
         self.touch()
 
     async def _send_later(self, message: Any, text: bool | None, compress: bool | None) -> None:
-        self._open_session()
+        self.open_session()
         while self.fragmenting is not None or self.write_paused:
             if self.fragmenting is not None:
                 await asyncio.shield(self.fragmenting)
@@ -230,7 +232,7 @@ class Connection(Life):
         if isinstance(message, Prepared):
             self._send_prepared(message)
         else:
-            self._open_session().send_message(message, text, compress)
+            self.open_session().send_message(message, text, compress)
         self.flush()  # so that the next one who waits sees how much is buffered
         await self.drain()
 
@@ -241,7 +243,7 @@ class Connection(Life):
         # end of the iteration says which piece was the last.
         while self.fragmenting is not None:
             await asyncio.shield(self.fragmenting)
-        session = self._open_session()
+        session = self.open_session()
         self.fragmenting = self.loop.create_future()
         kind: bool | None = None
         try:
@@ -268,13 +270,24 @@ class Connection(Life):
             self.fragmenting.set_result(None)
             self.fragmenting = None
 
+    async def drain(self) -> None:
+        """Wait until no more than ``Limits.write_high`` bytes are buffered."""
+        while self.write_paused:
+            if self.lost:
+                raise self.open_session().closed_error()
+            waiter = self.loop.create_future()
+            if self.drain_waiters is None:
+                self.drain_waiters = []
+            self.drain_waiters.append(waiter)
+            await waiter
+
     async def ping(self, data: Any = None) -> Awaitable[float]:
         """Send a Ping; await what it gives back for the Pong: its latency in seconds.
 
         ``data`` is at most 125 bytes (``str`` is encoded), chosen at random when not given.
         Raises :exc:`~duplexer.errors.ConcurrencyError` if a Ping with it is under way.
         """
-        session = self._open_session()
+        session = self.open_session()
         payload = session.new_ping_payload() if data is None else _control_payload(data)
         if session.is_pinging(payload):
             raise ConcurrencyError("already waiting for a pong with the same data")
@@ -286,7 +299,7 @@ class Connection(Life):
 
     async def pong(self, data: Any = b"") -> None:
         """Send a Pong that nobody asked for (RFC 6455 5.5.3)."""
-        session = self._open_session()
+        session = self.open_session()
         payload = _control_payload(data)
         if not session.is_open:
             raise session.closed_error()
@@ -305,6 +318,16 @@ class Connection(Life):
         """
         self.start_close(code, reason)
         await self.wait_closed()
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection is closed, by whomever."""
+        if self.lost or self.transport is None:
+            return
+        waiter = self.loop.create_future()
+        if self.closed_waiters is None:
+            self.closed_waiters = []
+        self.closed_waiters.append(waiter)
+        await waiter
 
     def start_close(self, code: int | None = 1000, reason: str = "") -> None:
         """Send a Close without waiting for what follows."""

@@ -16,7 +16,6 @@ from duplexer.asyncio.pump import Wire
 from duplexer.core.closing import Phase
 from duplexer.core.events import PingReceived, PongReceived
 from duplexer.core.session import Session
-from duplexer.driver.base import ConnectionBase
 from duplexer.driver.steps import Call, Read, Write
 from duplexer.errors import InvalidState
 
@@ -31,32 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Life"]
 
 
-class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
+class Life(Wire):
     """A connection without what its user calls."""
-
-    # A place for the user's own attributes; interpreted, the base class has one already.
-    __slots__ = (
-        *(() if Wire.__dictoffset__ else ("__dict__",)),
-        "_call_task",
-        "_closed_waiters",
-        "_drain_waiters",
-        "_early",
-        "_half_closed",
-        "_id",
-        "_open_due",
-        "_stage",
-        "_stall",
-        "_steps",
-        "_timer",
-        "_timer_due",
-        "limits",
-        "logger",
-        "request",
-        "response",
-        "subprotocol",
-    )
-
-    is_server = False
 
     def __init__(
         self,
@@ -67,6 +42,7 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
         super().__init__(loop)
         self.logger = logger
         self.limits = limits
+        self.is_server = False
         self.queue_messages = (1 << 62) if limits.queue_messages is None else limits.queue_messages
         self.queue_bytes = limits.queue_bytes
         self.write_high = limits.write_high
@@ -74,7 +50,7 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
         self.response: Response | None = None
         self.subprotocol: str | None = None
         self._id: uuid.UUID | None = None
-        self._steps: Steps | None = None
+        self.steps: Steps | None = None
         self._call_task: asyncio.Future[Any] | None = None
         self._early: list[bytes] | None = None
         self._open_due: float | None = None
@@ -83,8 +59,8 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
         self._stall: asyncio.TimerHandle | None = None
         self._stage = -1
         self._half_closed = False
-        self._drain_waiters: list[asyncio.Future[None]] | None = None
-        self._closed_waiters: list[asyncio.Future[None]] | None = None
+        self.drain_waiters: list[asyncio.Future[None]] | None = None
+        self.closed_waiters: list[asyncio.Future[None]] | None = None
 
     # -- opening ---------------------------------------------------------------------------------
 
@@ -93,8 +69,8 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
         self.transport = transport
         self.write = getattr(transport, "write_nocheck", None) or transport.write
         transport.set_write_buffer_limits(self.limits.write_high)
-        self._steps = self.opening_steps()
-        self._advance(None)
+        self.steps = self.opening_steps()
+        self._advance(None, None)
 
     def opening_steps(self) -> Steps:
         """The steps of the opening handshake; they end in an agreement and what was read beyond."""
@@ -106,11 +82,11 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
             if self._early is None:
                 self._early = []
             self._early.append(data)
-        elif self._steps is not None:
-            self._advance(data)
+        elif self.steps is not None:
+            self._advance(data, None)
 
-    def _advance(self, value: Any, error: BaseException | None = None) -> None:
-        steps = self._steps
+    def _advance(self, value: Any, error: BaseException | None) -> int:
+        steps = self.steps
         assert steps is not None
         try:
             while True:
@@ -121,29 +97,31 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
                 elif isinstance(step, Read):
                     if not self._early:
                         self._time_limit(step)
-                        return
+                        return 0
                     value = self._early.pop(0)
                 else:
                     value = self._call(step)
                     if isawaitable(value):
                         self._await(value)
-                        return
+                        return 0
         except StopIteration as stop:
-            self._steps = None
+            self.steps = None
             self._opened(stop.value)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the connection is told
-            self._steps = None
+            self.steps = None
             self.opening_failed(exc)
+        return 0
 
-    def _time_limit(self, step: Read) -> None:
+    def _time_limit(self, step: Read) -> int:
         if step.stage == self._stage:
-            return
+            return 0
         self._stage = step.stage
         self._open_due = None
         if step.timeout is not None:
             now = monotonic()
             self._open_due = now + step.timeout
             self._wake_at(self._open_due, now)
+        return 0
 
     def _call(self, step: Call) -> Any:
         if step.blocking:
@@ -153,28 +131,30 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
         except Exception as exc:  # noqa: BLE001 - thrown in where it belongs
             return _failed(exc)
 
-    def _await(self, value: Any) -> None:
+    def _await(self, value: Any) -> int:
         self.transport.pause_reading()
         self._call_task = task = asyncio.ensure_future(value, loop=self.loop)
-        task.add_done_callback(self._awaited)
+        task.add_done_callback(self.call_finished)
+        return 0
 
-    def _awaited(self, task: asyncio.Future[Any]) -> None:
+    def call_finished(self, task: asyncio.Future[Any]) -> None:
+        """What the opening handshake called and had to await has finished."""
         self._call_task = None
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        if self._steps is None or self.lost:
+        if self.steps is None or self.lost:
             return
         self.transport.resume_reading()
         if error is None:
-            self._advance(task.result())
+            self._advance(task.result(), None)
         else:
             self._advance(
                 None, error if isinstance(error, Exception) else RuntimeError(repr(error))
             )
 
-    def _opened(self, outcome: tuple[Agreement, bytes] | None) -> None:
+    def _opened(self, outcome: tuple[Agreement, bytes] | None) -> int:
         if outcome is None:  # no WebSocket: it has been answered
             self.linger()
-            return
+            return 0
         agreement, rest = outcome
         self.response = agreement.response
         self.subprotocol = agreement.subprotocol
@@ -194,7 +174,8 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
             rest += b"".join(self._early)
         self._early = None
         if rest and not self.lost:
-            self.take_in(rest, 0, len(rest))
+            self._take_in(rest, 0, len(rest))
+        return 0
 
     def opened(self) -> None:
         """The handshake is done."""
@@ -236,7 +217,7 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
                     if waiter is not None and not waiter.done():
                         waiter.set_result(latency)
             elif isinstance(event, PingReceived):
-                self.logger.debug("%s: ping %s", self.id, event.data.hex())
+                self.logger.debug("%s: ping %s", self, event.data.hex())
 
     def on_closing(self) -> None:
         """The connection is not open any more: see to it that it ends."""
@@ -247,70 +228,73 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
         if self.lost:
             return
         if self.read_paused:
-            self.resume_if_room()  # while reading pauses, TLS would not see that the peer has left
+            self._resume_if_room()  # while reading pauses, TLS would not see that the peer has left
         if session.phase is Phase.CLOSED_BOTH and self.is_server:
-            self.flush()
+            self._flush()
             self.transport.close()  # the server is the first to close TCP (RFC 6455 7.1.1)
         elif session.phase is Phase.FAILED:
-            self.flush()
+            self._flush()
             self.linger()
 
     def rearm(self) -> None:
-        """Have ``_on_timer`` called when the session's deadline comes."""
+        """Have ``on_timer`` called when the session's deadline comes."""
         session = self.session
         assert session is not None
-        if self.lost:
+        if self.lost or self.dropped:
             return
         now = monotonic()
         due = session.tick(now)
         if due is not None:
             self._wake_at(due, now)
 
-    def _wake_at(self, due: float, now: float) -> None:
+    def _wake_at(self, due: float, now: float) -> int:
         # One timer for everything: what comes later is looked at when what comes first has come.
         if self._timer is not None:
             if self._timer_due <= due:
-                return
+                return 0
             self._timer.cancel()
         self._timer_due = due
-        self._timer = self.loop.call_later(due - now, self._on_timer, context=self.pump.context)
+        self._timer = self.loop.call_later(due - now, self.on_timer, context=self.pump.context)
+        return 0
 
-    def _on_timer(self) -> None:
+    def on_timer(self) -> None:
+        """A deadline has come, or has been put off."""
         self._timer = None
         session = self.session
         if self.lost:
             return
         now = monotonic()
         if session is None:
-            self._on_open_timer(now)
+            self._expire_opening(now)
             return
         abort = session.expire(now)
-        self.flush()
+        self._flush()
         if abort:
             self.transport.abort()
             return
-        if session.phase is not Phase.OPEN:
+        if not session.is_open:
             self.on_closing()
         self.rearm()
 
-    def _on_open_timer(self, now: float) -> None:
+    def _expire_opening(self, now: float) -> int:
         due = self._open_due
         if due is None:
-            return
+            return 0
         if now < due:
             self._wake_at(due, now)
-        elif self._steps is None:
+        elif self.steps is None:
             self.transport.abort()
         elif self._call_task is None:
             self._open_due = None
             self._advance(None, TimeoutError("timed out during opening handshake"))
+        return 0
 
     # -- asyncio's Protocol ----------------------------------------------------------------------
 
     def eof_received(self) -> bool:
         """Part of asyncio's Protocol: the peer sends no more, so we need not either."""
-        if self.session is None and self._steps is not None and self._call_task is None:
-            self._advance(b"")
+        if self.session is None and self.steps is not None and self._call_task is None:
+            self._advance(b"", None)
         return False
 
     def pause_writing(self) -> None:
@@ -319,11 +303,13 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
         if self.session is not None:
             self.session.congested = True
         if self.limits.send_timeout is not None and self._stall is None:
-            self._watch_stall(self.limits.send_timeout, None)
+            self.watch_stall(self.limits.send_timeout, None)
 
-    def _watch_stall(self, timeout: float, before: int | None) -> None:
-        # Nobody may hold our memory by not reading: some bytes have left in each ``send_timeout``,
-        # however many have been added meanwhile.
+    def watch_stall(self, timeout: float, before: int | None) -> None:
+        """Nobody may hold our memory by not reading: some bytes leave in each ``send_timeout``.
+
+        However many have been added meanwhile: of those that were ``before`` some must have left.
+        """
         self._stall = None
         if not self.write_paused or self.lost:
             return
@@ -335,7 +321,7 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
                 )
             self.transport.abort()
             return
-        self._stall = self.loop.call_later(timeout, self._watch_stall, timeout, left)
+        self._stall = self.loop.call_later(timeout, self.watch_stall, timeout, left)
 
     def resume_writing(self) -> None:
         """Part of asyncio's Protocol: the peer has caught up."""
@@ -346,8 +332,8 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
         if self.session is not None:
             self.session.resume_sending()
             if self.session.cork.size:
-                self.touch()
-        waiters, self._drain_waiters = self._drain_waiters, None
+                self._touch()
+        waiters, self.drain_waiters = self.drain_waiters, None
         for waiter in waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
@@ -371,32 +357,32 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
         else:
             session.receive_eof(exc)
             self._release(session)
-        waiters, self._closed_waiters = self._closed_waiters, None
+        waiters, self.closed_waiters = self.closed_waiters, None
         for waiter in waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _lost_while_opening(self, exc: BaseException | None) -> None:
-        steps, self._steps = self._steps, None
+    def _lost_while_opening(self, exc: BaseException | None) -> int:
+        steps, self.steps = self.steps, None
         if self._call_task is not None:
             self._call_task.cancel()
         if steps is not None:
             steps.close()
             error = exc or ConnectionResetError("the connection was closed during the handshake")
             self.opening_failed(error)
+        return 0
 
-    def _release(self, session: Session) -> None:
-        error = session.closed_error()
+    def _release(self, session: Session) -> int:
         if session.error is not None:  # one line, whatever the handler makes of it
-            self.logger.info("connection %s failed: %s", self.id, session.error)
+            self.logger.info("%s failed: %s", self, session.error)
         for waiter in session.drop_pings():
             if waiter is not None and not waiter.done():
-                waiter.set_exception(error)
+                waiter.set_exception(session.closed_error())
                 waiter.exception()  # nobody has to look at it
-        waiters, self._drain_waiters = self._drain_waiters, None
+        waiters, self.drain_waiters = self.drain_waiters, None
         for waiter in waiters or ():
             if not waiter.done():
-                waiter.set_exception(error)
+                waiter.set_exception(session.closed_error())
         if self.receiver is not None:
             self.receiver.wake()
         self.let_go()
@@ -404,42 +390,21 @@ class Life(Wire, ConnectionBase, asyncio.BufferedProtocol):
             extension.release()
         if self.listener is not None:
             try:
-                self.listener.on_close(self, error)
+                self.listener.on_close(self, session.closed_error())
             except Exception as exc:  # the user's code
                 self.logger.error("connection handler failed", exc_info=exc)
-
-    # -- waiting for it --------------------------------------------------------------------------
-
-    async def drain(self) -> None:
-        """Wait until no more than ``Limits.write_high`` bytes are buffered."""
-        while self.write_paused:
-            if self.lost:
-                raise self._open_session().closed_error()
-            waiter = self.loop.create_future()
-            if self._drain_waiters is None:
-                self._drain_waiters = []
-            self._drain_waiters.append(waiter)
-            await waiter
-
-    async def wait_closed(self) -> None:
-        """Wait until the connection is closed, by whomever."""
-        if self.lost or self.transport is None:
-            return
-        waiter = self.loop.create_future()
-        if self._closed_waiters is None:
-            self._closed_waiters = []
-        self._closed_waiters.append(waiter)
-        await waiter
+        return 0
 
     def settle(self) -> None:
         """The close handshake has moved on: write what there is, and go on reading to its end."""
-        self.flush()
+        self._flush()
         if not self.lost:
-            self.resume_if_room()
-            self.rearm()
+            self._resume_if_room()
             self.on_closing()
+            self.rearm()
 
-    def _open_session(self) -> Session:
+    def open_session(self) -> Session:
+        """The session; :exc:`~duplexer.errors.InvalidState` while there is none."""
         if self.session is None:
             raise InvalidState("the opening handshake has not been finished")
         return self.session

@@ -31,7 +31,7 @@ cdef class Wire(Source):
     cdef readonly Pump pump
     cdef public Session session
     cdef public object transport, write, listener, fragmenting
-    cdef public bint corked, dirty, write_paused, read_paused, lost, returning
+    cdef public bint corked, dirty, write_paused, read_paused, lost, dropped, returning
     cdef public bytes stash
     cdef public Py_ssize_t stash_at
     cdef public Py_ssize_t queue_messages, queue_bytes, write_high, written

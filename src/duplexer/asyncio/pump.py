@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from duplexer.asyncio import awaiting
 from duplexer.asyncio.awaiting import Receiving, Source
-from duplexer.core.closing import Phase
 from duplexer.core.session import Session
 from duplexer.errors import ConcurrencyError, InvalidState
 
@@ -121,6 +120,7 @@ class Wire(Source):
         self.write_paused = False
         self.read_paused = False
         self.lost = False
+        self.dropped = False  # the transport has let go: connection_lost() is going to be called
         self.returning = False  # next_turn() is going to be called
         self.written = 0  # bytes handed to the transport, in all
         self.streaming: Receiving | None = None  # the reader that takes a message in pieces
@@ -164,13 +164,13 @@ class Wire(Source):
             if session.breach is not None:
                 self._break_off()
         finally:
-            self.corked = False
             if session.cork.size:
                 self._flush()
+            self.corked = False
+        if not session.is_open:
+            self.on_closing()
         if session.restless():
             self.rearm()
-        if session.phase is not Phase.OPEN:
-            self.on_closing()
         return 0
 
     def _break_off(self) -> int:
@@ -297,10 +297,9 @@ class Wire(Source):
                 self._resume_if_room()
             return message
         if self.lost or not session.reads:
-            exc = session.closed_error()
-            if receiving.iterating and exc.name == "connection-closed-ok":
+            if receiving.iterating and session.ended_well():
                 raise StopAsyncIteration
-            raise exc
+            raise session.closed_error()
         if self.dirty and not self.corked:
             self._flush()  # the sender waits for the answer: this is the end of its turn
         if self.read_paused:

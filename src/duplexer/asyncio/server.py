@@ -69,10 +69,9 @@ class ServerConnection(Connection):
 
     __slots__ = ("handler_task", "server")
 
-    is_server = True
-
     def __init__(self, server: Server) -> None:
         super().__init__(server.loop, server.serving.limits, server.logger)
+        self.is_server = True
         self.server = server
         self.handler_task: asyncio.Task[None] | None = None
 

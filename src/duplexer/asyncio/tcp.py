@@ -324,6 +324,7 @@ class Tcp:
         socket.close(fd)
         self.poller.release()
         wire, self.wire = self.wire, None
+        wire.dropped = True
         self.poller.loop.call_soon(wire.connection_lost, exc)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:

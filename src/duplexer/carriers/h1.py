@@ -43,6 +43,8 @@ MAX_AHEAD = 1024 * 1024
 #: About the connection and not about the answer: ours to say (RFC 9110 7.6.1).
 _HOP_BY_HOP = ("Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Trailer")
 
+_NONE = Routes()
+
 
 class ServerCarrier:
     """Reads requests and builds responses; see the figure above.
@@ -60,10 +62,11 @@ class ServerCarrier:
         server_header: str | None = SERVER,
         allowed_hosts: Sequence[str] | None = None,
     ) -> None:
-        validate_hosts(allowed_hosts)
+        if allowed_hosts is not None:
+            validate_hosts(allowed_hosts)
         self.limits = limits
         self.allowed_hosts = allowed_hosts
-        self.routes = Routes() if routes is None else routes
+        self.routes = _NONE if routes is None else routes
         self.secure = secure
         self.server_header = server_header
         #: Whether the connection is to be closed as soon as everything is written.
@@ -71,7 +74,7 @@ class ServerCarrier:
         #: Counts the deadlines: another value says that ``timeout`` begins anew.
         self.stage = 0
         self._reader = RequestReader(limits)
-        self._ahead = bytearray()
+        self._ahead = b""
         self._busy = False  # a request is being answered
         self._finishing = False  # no request after this one
         self._idle = False  # between two requests
@@ -119,8 +122,8 @@ class ServerCarrier:
         """After ``respond``: the next request, if it has been received already."""
         if self._busy or self.closing or not self._ahead:
             return None
-        data = bytes(self._ahead)
-        self._ahead.clear()
+        data = self._ahead
+        self._ahead = b""
         return self._feed(data)
 
     def _feed(self, data: bytes) -> Request | None:
@@ -133,7 +136,7 @@ class ServerCarrier:
                 check_host(request, self.allowed_hosts)
         except HttpError:
             self.closing = True
-            self._ahead.clear()
+            self._ahead = b""
             raise
         if request is not None:
             self._ahead += self._reader.rest
@@ -152,8 +155,8 @@ class ServerCarrier:
 
     def take_rest(self) -> bytes:
         """What followed the request, after an upgrade was agreed to: its first bytes."""
-        rest = bytes(self._ahead)
-        self._ahead.clear()
+        rest = self._ahead
+        self._ahead = b""
         return rest
 
     # -- answering -------------------------------------------------------------------------------
@@ -183,7 +186,7 @@ class ServerCarrier:
             self.stage += 1
         else:
             self.closing = True
-            self._ahead.clear()
+            self._ahead = b""
         bodyless = request.method == "HEAD" or response.status_code in (204, 304)
         answer = Response(response.status_code, response.reason_phrase, headers, response.body)
         return answer.serialize(body=not bodyless)
@@ -225,7 +228,7 @@ class ServerCarrier:
         """The bytes that answer a request that ``error`` is about; then the connection closes."""
         self.closing = True
         self._busy = False
-        self._ahead.clear()
+        self._ahead = b""
         response = refuse(error, self.server_header)
         if date is not None:
             response.headers["Date"] = date

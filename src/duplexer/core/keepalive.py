@@ -23,8 +23,6 @@ _SECOND_LOOK = 0.25
 class Keepalive:
     """The deadlines of one connection. ``due`` is the next one, ``None`` without keepalive."""
 
-    __slots__ = ("_doubt", "_interval", "_jitter", "_sent_at", "_timeout", "due")
-
     def __init__(self, limits: Limits, now: float) -> None:
         self._interval = limits.ping_interval
         self._timeout = limits.ping_timeout

@@ -24,10 +24,18 @@ from duplexer.errors import (
     ConnectionClosedOK,
     ProtocolError,
     close_code_is_sendable,
+    plain_close,
 )
 from duplexer.limits import Limits
 
 __all__ = ["Session"]
+
+# Looking up a member of an enum takes as long as parsing a frame.
+_OPEN, _CLOSED_BOTH, _GONE = Phase.OPEN, Phase.CLOSED_BOTH, Phase.GONE
+_SEND_CLOSE, _RECV_CLOSE = Happening.SEND_CLOSE, Happening.RECV_CLOSE
+
+#: Close codes that are no complaint.
+_GOOD = frozenset({1000, 1001, 1005})
 
 
 class Session(Sender):
@@ -47,7 +55,7 @@ class Session(Sender):
         self.inbox = self.assembler.inbox
         self.decoder = dialect.decoder(self.assembler, server)
         self.frames_per_turn = limits.frames_per_turn
-        self.phase = Phase.OPEN
+        self.phase = _OPEN
         self.reads = True  # whether incoming bytes are still looked at
         self.heard = False  # a byte came since the last ping
         self.reading = True  # the front reads (it does not while the application is behind)
@@ -143,26 +151,28 @@ class Session(Sender):
             self.fail(exc)
             return
         self.close_rcvd = close
-        self._move(Happening.RECV_CLOSE)
+        self._move(_RECV_CLOSE)
         self.events.append(CloseReceived(close))
         self.assembler.clear()
         if self.close_sent is None:
             # Answer with the same code (RFC 6455 5.5.1); an empty body is answered with one.
             self.rcvd_then_sent = True
             self._put_close(close)
-            self._move(Happening.SEND_CLOSE)
+            self._move(_SEND_CLOSE)
         else:
             self.rcvd_then_sent = False
 
     @staticmethod
     def _parse_close(payload: bytes) -> Close:
         if not payload:
-            return Close(1005)
+            return plain_close(1005)
         if len(payload) == 1:
             raise ProtocolError("close-length")
         code = int.from_bytes(payload[:2], "big")
         if not close_code_is_sendable(code):
             raise ProtocolError("close-code", str(code))
+        if len(payload) == 2:
+            return plain_close(code)
         try:
             return Close(code, payload[2:].decode())
         except UnicodeDecodeError:
@@ -170,7 +180,7 @@ class Session(Sender):
 
     def receive_eof(self, error: BaseException | None = None) -> None:
         """The byte stream has ended: properly, or by ``error``."""
-        if self.phase is Phase.GONE:
+        if self.gone:
             return
         self.conclude()
         if self.error is None and error is not None:
@@ -188,7 +198,7 @@ class Session(Sender):
         :exc:`~duplexer.errors.InvalidState` when a Close has been sent already.
         """
         close = check_close(code, reason)
-        self._move(Happening.SEND_CLOSE)
+        self._move(_SEND_CLOSE)
         if self.close_rcvd is not None:
             self.rcvd_then_sent = True
         self._put_close(close)
@@ -215,9 +225,9 @@ class Session(Sender):
 
     def _move(self, happening: Happening) -> None:
         self.phase = step(self.phase, happening)
-        self.is_open = self.phase is Phase.OPEN
+        self.is_open = self.phase is _OPEN
         self.reads = self.phase not in DISCARDING
-        self.gone = self.phase is Phase.GONE
+        self.gone = self.phase is _GONE
 
     # -- time ------------------------------------------------------------------------------------
 
@@ -246,10 +256,10 @@ class Session(Sender):
             self._message_due = now + timeout
         if self._idle_due is not None and self._idle_due < 0:
             self._idle_due = now + self.limits.deflate_idle
-        if self.phase is not Phase.OPEN and self.phase is not Phase.GONE:
+        if not self.is_open and not self.gone:
             self.start_closing(now)
         due = self._close_due
-        if due is None and self._keepalive is not None and self.phase is Phase.OPEN:
+        if due is None and self._keepalive is not None and self.is_open:
             due = self._keepalive.due
         if self._message_due is not None and (due is None or self._message_due < due):
             due = self._message_due
@@ -260,7 +270,7 @@ class Session(Sender):
     def expire(self, now: float) -> bool:
         """A deadline may have come. True if the connection is to be aborted at once."""
         if self._close_due is not None and now >= self._close_due:
-            if self.error is None and self.phase is not Phase.CLOSED_BOTH:
+            if self.error is None and self.phase is not _CLOSED_BOTH:
                 self.error = TimeoutError("the close handshake was not finished in time")
             return True
         if self._idle_due is not None and 0 <= self._idle_due <= now:
@@ -282,7 +292,7 @@ class Session(Sender):
             ):
                 self.fail(ProtocolError("message-timeout", f"{self.limits.message_timeout} s"))
                 return False
-        if self._keepalive is not None and self.phase is Phase.OPEN:
+        if self._keepalive is not None and self.is_open:
             return self._expire_keepalive(self._keepalive, now)
         return False
 
@@ -321,15 +331,16 @@ class Session(Sender):
 
     def closed_error(self) -> ConnectionClosed:
         """The exception that tells how it ended; its cause is what broke it, if anything did."""
-        self.conclude()
-        ok = {1000, 1001, 1005}
-        rcvd, sent = self.close_rcvd, self.close_sent
-        kind: type[ConnectionClosed] = ConnectionClosedError
-        if rcvd is not None and sent is not None and rcvd.code in ok and sent.code in ok:
-            kind = ConnectionClosedOK
-        exc = kind(rcvd, sent, self.rcvd_then_sent, self.explain())
+        kind = ConnectionClosedOK if self.ended_well() else ConnectionClosedError
+        exc = kind(self.close_rcvd, self.close_sent, self.rcvd_then_sent, self.explain)
         exc.__cause__ = self.error
         return exc
+
+    def ended_well(self) -> bool:
+        """Whether both sides have said goodbye, for no bad reason."""
+        self.conclude()
+        rcvd, sent = self.close_rcvd, self.close_sent
+        return rcvd is not None and sent is not None and rcvd.code in _GOOD and sent.code in _GOOD
 
     def explain(self) -> str:
         """Who closed, why, the last frame each way, the likely cause and its cure."""
@@ -345,7 +356,7 @@ def check_close(code: int | None, reason: str) -> Close:
     if code is None:
         if reason:
             raise ValueError("a reason needs a code: close(1000, reason)")
-        return Close(1005)
+        return plain_close(1005)
     if isinstance(code, bool) or not isinstance(code, int):
         raise TypeError(f"code must be int or None, not {type(code).__name__}")
     if not close_code_is_sendable(code):

@@ -6,14 +6,12 @@ is a loop over them; how it reads, writes or calls is its own business.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Generator
 from typing import Any
 
 __all__ = ["Call", "Read", "Step", "Steps", "Write"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
 class Read:
     """Wants the next bytes of the peer; ``b""`` says that there will be none.
 
@@ -21,18 +19,18 @@ class Read:
     together; then ``TimeoutError`` is thrown in. ``None`` leaves the time to whoever dials.
     """
 
-    timeout: float | None = None
-    stage: int = 0
+    def __init__(self, timeout: float | None = None, stage: int = 0) -> None:
+        self.timeout = timeout
+        self.stage = stage
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
 class Write:
     """Wants ``data`` to be written, and nothing back."""
 
-    data: bytes
+    def __init__(self, data: bytes) -> None:
+        self.data = data
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
 class Call:
     """Wants a function of the user's to be called, and what it gives back.
 
@@ -40,9 +38,12 @@ class Call:
     thread. What it raises is thrown in.
     """
 
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    blocking: bool = False
+    def __init__(
+        self, function: Callable[..., Any], args: tuple[Any, ...], blocking: bool = False
+    ) -> None:
+        self.function = function
+        self.args = args
+        self.blocking = blocking
 
 
 Step = Read | Write | Call
