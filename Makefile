@@ -20,11 +20,11 @@ PIP   = $(BIN)/python -m pip -qq --disable-pip-version-check
 CYTHON   := $(shell find src -name '*.pxd' -o -name '*.pyx')
 COMPILED := setup.py $(CYTHON) $(wildcard $(CYTHON:.pxd=.py) src/duplexer/core/native/*.[ch])
 # A browser is installed where there are tests that want one; `ip` cuts cables in tests/faults.
-SYSTEM   := $(if $(wildcard tests/integration/*browser*),chromium) ip
+SYSTEM   := $(if $(wildcard tests/integration/*browser*),chromium) ip zlib openssl valgrind
 
 export DUPLEXER_STRICT = 1
 .DELETE_ON_ERROR:
-.PHONY: run test test-compiled test-interpreted check check-format check-style check-types check-layers check-tools check-asan format fuzz bench docs build clean
+.PHONY: run test test-compiled test-interpreted check check-format check-style check-types check-layers check-tools check-asan format fuzz bench bench-micro docs build clean
 
 run: $(VENV)/.with-all $(VENV)/.built
 	$(BIN)/duplexer serve $(ARGS)
@@ -74,9 +74,15 @@ check-asan: $(VENV)/.with-test $(ASAN)/.built
 fuzz: $(VENV)/.with-test $(VENV)/.with-fuzz $(VENV)/.built
 	$(BIN)/python tools/fuzz.py --seconds $(TIME) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+# Beside every peer that is installed; writes docs/benchmarks.md.
 bench: $(VENV)/.with-bench $(VENV)/.built
-	tools/system.sh zlib
+	tools/system.sh zlib openssl
 	$(BIN)/python -m benchmarks $(ARGS)
+
+# Instructions of the pieces, against those on record; ARGS=--record writes the record anew.
+bench-micro: $(VENV)/.with-bench $(VENV)/.built
+	tools/system.sh valgrind
+	$(BIN)/python -m benchmarks.micro $(ARGS)
 
 docs: $(VENV)/.with-docs
 	DUPLEXER_PURE=1 $(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html

@@ -11,14 +11,16 @@
  *     --connections N   (64)      --in-flight N   (1)       --size BYTES   (32)
  *     --payload random|letters|json   random bytes in binary messages, or text (random)
  *     --deflate         offer permessage-deflate, insist on it, send compressed messages
+ *     --uncompressed    ... but send them as they are: only the answers are compressed
+ *     --same            the same message every time, not one that differs from its neighbours
+ *     --tls             over TLS, with a server's certificate of any kind
  *     --touch           idle: echo one message on each connection before it goes idle
  *     --seconds S       measured time (3)         --warm-up S    before it (0.5)
  *     --pid PID         the server: report the processor time and memory of it and its children
  *
  * One thread, edge-triggered epoll, no allocation between messages. Every byte of every message
- * that comes back is compared with what was sent, each message differs from its neighbours, and
- * each frame has a mask of its own. Prints one JSON object; exits with 1 and {"error": ...} at the
- * first fault of the server.
+ * that comes back is compared with what was sent, and each frame has a mask of its own. Prints
+ * one JSON object; exits with 1 and {"error": ...} at the first fault of the server.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -37,6 +39,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "messages.h"
+#include "tls.h"
 
 enum mode { ECHO, BROADCAST, HANDSHAKE, IDLE, MODES };
 enum stage { UPGRADING, OPEN, CLOSING };
@@ -48,7 +51,7 @@ static struct {
     enum payload payload;
     int connections, in_flight;
     size_t size;
-    bool deflate, touch;
+    bool deflate, uncompressed, same, tls, touch;
     double seconds, warm_up;
     pid_t pid;
     const char *host, *port, *path;
@@ -63,11 +66,13 @@ static void fault(const char *what, const char *detail) {
     exit(1);
 }
 
-static double now(void) {
+static uint64_t now_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
+
+static double now(void) { return (double)now_ns() * 1e-9; }
 
 /* ------------------------------------------------------------------------------ what is counted */
 
@@ -78,8 +83,9 @@ static struct {
     uint64_t taken[64 * STEPS], samples;
 } count;
 
-static void took(double seconds) {
-    uint64_t ns = (uint64_t)(seconds * 1e9) | STEPS;
+static void took(uint64_t ns) {
+    if (!count.on) return;
+    ns |= STEPS;
     int power = 63 - __builtin_clzll(ns);
     count.taken[power * STEPS + (int)((ns >> (power - 5)) & (STEPS - 1))]++;
     count.samples++;
@@ -132,12 +138,13 @@ static struct usage server_usage(void) {
 
 struct connection {
     int fd;
+    SSL *tls;
     enum stage stage;
     /* outgoing */
     const uint8_t *out, *out_end;
     size_t unsent;            /* messages to send after out_end */
     uint64_t sent;            /* messages put into `out` so far */
-    double *sent_at;          /* of the messages in flight, a ring */
+    uint64_t *sent_at;        /* of the messages in flight, a ring */
     /* incoming */
     char *reply;              /* to the handshake; freed when it is complete */
     size_t reply_size;
@@ -161,10 +168,12 @@ static socklen_t address_size;
 static char request[1024];
 static int poller, started, opened;
 static uint64_t undelivered;  /* of this round of broadcasting */
-static double round_began, last_heard;
+static uint64_t ring_mask;    /* the size of the rings of times is a power of two: no division */
+static uint64_t round_began;
+static double last_heard;
 
 static void dial(struct connection *c) {
-    double *sent_at = c->sent_at;
+    uint64_t *sent_at = c->sent_at;
     *c = (struct connection){.sent_at = sent_at, .out = (uint8_t *)request};
     c->out_end = c->out + strlen(request);
     c->reply = malloc(REPLY_ROOM);
@@ -175,6 +184,7 @@ static void dial(struct connection *c) {
     setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
     if (connect(c->fd, (struct sockaddr *)&address, address_size) && errno != EINPROGRESS)
         fault("connect", strerror(errno));
+    if (options.tls) c->tls = tls_over(c->fd, NULL, NULL);
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
     if (epoll_ctl(poller, EPOLL_CTL_ADD, c->fd, &event)) fault("epoll_ctl", strerror(errno));
 }
@@ -184,13 +194,13 @@ static void flush(struct connection *c) {
         if (c->out == c->out_end) {
             if (!c->unsent) return;
             size_t run = c->unsent < corpus.count ? c->unsent : corpus.count;
-            size_t first = c->sent % corpus.count;
+            size_t first = c->sent & (corpus.count - 1);
             c->out = corpus.wire + corpus.start[first];
             c->out_end = corpus.wire + corpus.start[first + run];
             c->unsent -= run;
             c->sent += run;
         }
-        ssize_t n = send(c->fd, c->out, (size_t)(c->out_end - c->out), MSG_NOSIGNAL);
+        ssize_t n = stream_send(c->fd, c->tls, c->out, (size_t)(c->out_end - c->out));
         if (n < 0) {
             if (errno == EAGAIN) return;    /* epoll tells when to go on */
             fault("send", strerror(errno));
@@ -200,15 +210,14 @@ static void flush(struct connection *c) {
 }
 
 static void send_messages(struct connection *c, uint64_t n) {
-    double t = now();
-    uint64_t next = c->sent + c->unsent;
-    for (uint64_t i = 0; i < n; i++) c->sent_at[(next + i) % (uint64_t)options.in_flight] = t;
+    uint64_t t = now_ns(), next = c->sent + c->unsent;
+    for (uint64_t i = 0; i < n; i++) c->sent_at[(next + i) & ring_mask] = t;
     c->unsent += n;
     flush(c);
 }
 
 static void start_round(void) {
-    round_began = now();
+    round_began = now_ns();
     undelivered = (uint64_t)options.connections * (uint64_t)options.in_flight;
     send_messages(&connections[0], (uint64_t)options.in_flight);
 }
@@ -277,7 +286,7 @@ static const uint8_t *read_reply(struct connection *c, const uint8_t *at, const 
 /* --------------------------------------------------------------------------------------- frames */
 
 static void compare(struct connection *c, const uint8_t *data, size_t size) {
-    const uint8_t *expected = corpus.plain + c->received % corpus.count * options.size;
+    const uint8_t *expected = corpus.plain + (c->received & (corpus.count - 1)) * options.size;
     if (c->message_size + size > options.size) fault("message too long", "");
     if (memcmp(data, expected + c->message_size, size)) fault("wrong bytes", "");
     c->message_size += size;
@@ -301,7 +310,7 @@ static void inflate_and_compare(struct connection *c, const uint8_t *data, size_
 #endif
 }
 
-static void message_arrived(struct connection *c, double t) {
+static void message_arrived(struct connection *c) {
 #ifdef WITH_ZLIB
     if (c->compressed) {
         inflate_and_compare(c, (const uint8_t *)"\0\0\xFF\xFF", 4);
@@ -310,7 +319,8 @@ static void message_arrived(struct connection *c, double t) {
 #endif
     if (c->message_size != options.size) fault("message too short", "");
     if (options.mode == ECHO) {
-        if (count.on) took(t - c->sent_at[c->received % (uint64_t)options.in_flight]);
+        /* each message its own time: one that waits behind others has taken longer */
+        took(now_ns() - c->sent_at[c->received & ring_mask]);
         c->to_answer++;
     } else if (options.mode == BROADCAST) {
         if (!undelivered) fault("message that nobody sent", "");
@@ -350,10 +360,10 @@ static void frame_began(struct connection *c) {
     c->compressed = rsv1;
 }
 
-static void frame_ended(struct connection *c, double t) {
+static void frame_ended(struct connection *c) {
     c->in_frame = false;
     if (c->opcode < CLOSE) {
-        if (c->fin) message_arrived(c, t);
+        if (c->fin) message_arrived(c);
     } else if (c->opcode == CLOSE && c->stage != CLOSING) {
         fault("the server sent a Close", "");
     } else if (c->opcode == CLOSE) {
@@ -362,7 +372,7 @@ static void frame_ended(struct connection *c, double t) {
     /* pings go unanswered: no run is as long as a keepalive's patience */
 }
 
-static void read_frames(struct connection *c, const uint8_t *at, const uint8_t *end, double t) {
+static void read_frames(struct connection *c, const uint8_t *at, const uint8_t *end) {
     while (at < end) {
         if (!c->in_frame) {
             c->head[c->head_size++] = *at++;
@@ -378,7 +388,7 @@ static void read_frames(struct connection *c, const uint8_t *at, const uint8_t *
         }
         at += take;
         c->left -= take;
-        if (!c->left) frame_ended(c, t);
+        if (!c->left) frame_ended(c);
     }
 }
 
@@ -388,7 +398,7 @@ static void ended(struct connection *c) {
     if (c->stage == UPGRADING) fault("closed during the handshake", "");
     if (c->stage != CLOSING) fault("closed by the server", "");
     if (!c->received) fault("closed without a Close frame", "");
-    close(c->fd);
+    stream_close(c->fd, c->tls);
     if (count.on) count.units++;
     dial(c);
 }
@@ -396,26 +406,26 @@ static void ended(struct connection *c) {
 static void readable(struct connection *c, bool to_the_end) {
     static uint8_t buffer[1 << 18];
     for (;;) {
-        ssize_t n = recv(c->fd, buffer, sizeof buffer, 0);
+        ssize_t n = stream_recv(c->fd, c->tls, buffer, sizeof buffer);
         if (n < 0 && errno == EAGAIN) break;
         if (n < 0 && c->stage != CLOSING) fault("recv", strerror(errno));
         if (n <= 0) {
             ended(c);
             return;
         }
-        double t = last_heard = now();
+        last_heard = now();
         const uint8_t *at = buffer, *end = buffer + n;
         if (c->stage == UPGRADING) at = read_reply(c, at, end);
-        read_frames(c, at, end, t);
+        read_frames(c, at, end);
         if (c->to_answer) {
             uint64_t answers = c->to_answer;
             c->to_answer = 0;
             send_messages(c, answers);
         }
-        if (n < (ssize_t)sizeof buffer && !to_the_end) break;
+        if (n < (ssize_t)sizeof buffer && !to_the_end && !c->tls) break;
     }
-    if (round_began > 0 && !undelivered) {
-        if (count.on) took(now() - round_began);
+    if (round_began && !undelivered) {
+        took(now_ns() - round_began);
         start_round();
     }
 }
@@ -426,7 +436,7 @@ static void turn(int wait_ms) {
     for (int i = 0; i < n; i++) {
         struct connection *c = events[i].data.ptr;
         uint32_t what = events[i].events;
-        if (what & EPOLLOUT) flush(c);
+        if (what & EPOLLOUT || c->tls) flush(c);
         if (what & (EPOLLIN | EPOLLHUP | EPOLLRDHUP | EPOLLERR))
             readable(c, what & (EPOLLHUP | EPOLLRDHUP | EPOLLERR));
     }
@@ -461,6 +471,7 @@ static void read_options(int argc, char **argv) {
     static const struct option known[] = {
         {"connections", 1, 0, 'c'}, {"in-flight", 1, 0, 'f'}, {"size", 1, 0, 's'},
         {"payload", 1, 0, 'p'}, {"deflate", 0, 0, 'z'}, {"touch", 0, 0, 't'},
+        {"uncompressed", 0, 0, 'u'}, {"same", 0, 0, 'S'}, {"tls", 0, 0, 'T'},
         {"seconds", 1, 0, 'd'}, {"warm-up", 1, 0, 'w'}, {"pid", 1, 0, 'P'}, {0}};
     for (int o; (o = getopt_long(argc, argv, "", known, NULL)) != -1;) switch (o) {
         case 'c': options.connections = atoi(optarg); break;
@@ -469,6 +480,9 @@ static void read_options(int argc, char **argv) {
         case 'p': options.payload = (enum payload)choose(optarg, payload_names, PAYLOADS); break;
         case 'z': options.deflate = true; break;
         case 't': options.touch = true; break;
+        case 'u': options.uncompressed = true; break;
+        case 'S': options.same = true; break;
+        case 'T': options.tls = true; break;
         case 'd': options.seconds = atof(optarg); break;
         case 'w': options.warm_up = atof(optarg); break;
         case 'P': options.pid = atoi(optarg); break;
@@ -484,6 +498,9 @@ static void read_options(int argc, char **argv) {
     options.path = argv[optind + 3];
 #ifndef WITH_ZLIB
     if (options.deflate) fault("built without zlib", "");
+#endif
+#ifndef WITH_TLS
+    if (options.tls) fault("built without OpenSSL", "");
 #endif
 }
 
@@ -501,11 +518,13 @@ static void prepare(void) {
              "GET %s HTTP/1.1\r\nHost: %s:%s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
              "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n",
              options.path, options.host, options.port, options.deflate ? DEFLATE_OFFER : "");
-    write_corpus(options.payload, options.size, options.deflate);
+    bool packing = options.deflate && !options.uncompressed;
+    write_corpus(options.payload, options.size, options.same, packing);
     poller = epoll_create1(EPOLL_CLOEXEC);
     connections = calloc((size_t)options.connections, sizeof *connections);
-    double *times = calloc((size_t)options.connections * (size_t)options.in_flight, sizeof *times);
-    for (int i = 0; i < options.connections; i++, times += options.in_flight)
+    while (ring_mask + 1 < (uint64_t)options.in_flight) ring_mask = ring_mask * 2 + 1;
+    uint64_t *times = calloc((size_t)options.connections * (ring_mask + 1), sizeof *times);
+    for (int i = 0; i < options.connections; i++, times += ring_mask + 1)
         connections[i].sent_at = times;
 }
 

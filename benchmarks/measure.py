@@ -8,16 +8,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from benchmarks.build import Binaries
 from benchmarks.peers import Peer
 from benchmarks.scenarios import Scenario
+from benchmarks.tls import Certificate
 
 Figures = dict[str, Any]
+Process = subprocess.Popen[str]
 ROOT = Path(__file__).parent.parent
 
 
@@ -31,47 +33,88 @@ class Settings:
     loop: str
     seconds: float
     warm_up: float
-    server_cpu: int | None
-    load_cpu: int | None
+    cpus: tuple[int, ...]
+    """Processors to pin to: the servers' come first. None at all: nothing is pinned."""
+    certificate: Certificate | None = None
+
+    def server_cpu(self, number: int = 0) -> int | None:
+        return self.cpus[number] if self.cpus else None
+
+    def load_cpu(self, number: int = 0, servers: int = 1) -> int | None:
+        return self.cpus[servers + number] if self.cpus else None
 
 
 def measure(scenario: Scenario, peer: Peer, settings: Settings) -> Figures:
     """What the load or the client printed."""
+    if scenario.processes > 1:
+        return _several(scenario, peer, settings)
     seconds = str(scenario.seconds or settings.seconds)
     times = ["--seconds", seconds, "--warm-up", str(settings.warm_up)]
     if scenario.load:
-        with _server(_server_command(peer, settings), settings) as (port, pid):
-            mode, *options = scenario.load
-            command = [str(settings.binaries.load), mode, *options, *times, "--pid", str(pid)]
-            return _run([*command, "127.0.0.1", str(port), scenario.path], settings)
-    with _server([str(settings.binaries.floor)], settings) as (port, _):
-        command = [sys.executable, "-m", f"benchmarks.echo.clients.{peer.client}", *times]
-        command += ["--loop", settings.loop, "--size", str(scenario.message_size), str(port)]
-        return _run(command, settings)
+        with _server(_server_command(peer, scenario, settings), settings) as (port, pid):
+            command = _load_command(scenario, settings, port, "--pid", str(pid), *times)
+            return _figures(_start(command, settings.load_cpu()), settings)
+    floor = [str(settings.binaries.floor), *_server_tls(scenario, settings)]
+    with _server(floor, settings) as (port, _):
+        module, *options = peer.client
+        command = [sys.executable, "-m", f"benchmarks.echo.clients.{module}", *options, *times]
+        command += ["--loop", settings.loop, "--size", str(scenario.message_size)]
+        if scenario.tls and settings.certificate:
+            command += ["--tls", str(settings.certificate.authority)]
+        return _figures(_start([*command, "--port", str(port)], settings.load_cpu()), settings)
 
 
-def _server_command(peer: Peer, settings: Settings) -> list[str]:
-    if peer.is_floor:
-        return [str(settings.binaries.floor)]
+def _several(scenario: Scenario, peer: Peer, settings: Settings) -> Figures:
+    """One server, then as many as there are to be on the same port; as many loads on both."""
+    times = ["--seconds", str(settings.seconds), "--warm-up", str(settings.warm_up)]
+    throughput = []
+    for servers in (1, scenario.processes):
+        with ExitStack() as stack:
+            port = 0
+            for number in range(servers):
+                command = _server_command(peer, scenario, settings)
+                command += ["--port", str(port)]
+                port, _ = stack.enter_context(_server(command, settings, number))
+            load = _load_command(scenario, settings, port, *times)
+            loads = [
+                _start(load, settings.load_cpu(number, scenario.processes))
+                for number in range(scenario.processes)
+            ]
+            throughput.append(sum(_figures(one, settings)["per_second"] for one in loads))
+    return {"times_of_one": throughput[-1] / throughput[0], "per_second": throughput}
+
+
+def _load_command(scenario: Scenario, settings: Settings, port: int, *more: str) -> list[str]:
+    mode, *options = scenario.load
+    if scenario.tls:
+        options.append("--tls")
+    command = [str(settings.binaries.load), mode, *options, *more]
+    return [*command, "127.0.0.1", str(port), scenario.path]
+
+
+def _server_command(peer: Peer, scenario: Scenario, settings: Settings) -> list[str]:
+    if peer.is_compiled:
+        return [peer.binary(settings.binaries)]
     module, *options = peer.server
     command = [sys.executable, "-m", f"benchmarks.echo.servers.{module}", *options]
-    return [*command, "--loop", settings.loop]
+    command += ["--loop", scenario.loop or settings.loop]
+    tls = _server_tls(scenario, settings)
+    return [*command, "--tls", *tls] if tls else command
+
+
+def _server_tls(scenario: Scenario, settings: Settings) -> list[str]:
+    if not scenario.tls or settings.certificate is None:
+        return []
+    return [str(settings.certificate.chain), str(settings.certificate.key)]
 
 
 @contextmanager
-def _server(command: Sequence[str], settings: Settings) -> Iterator[tuple[int, int]]:
+def _server(
+    command: Sequence[str], settings: Settings, number: int = 0
+) -> Iterator[tuple[int, int]]:
     """Run a server; gives its port and its process id."""
     with tempfile.TemporaryFile("w+") as complaints:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=complaints,
-            text=True,
-            env=_environment(),
-            cwd=ROOT,
-        )
-        _pin(process.pid, settings.server_cpu)
+        process = _start(command, settings.server_cpu(number), complaints)
         try:
             assert process.stdout is not None
             port = process.stdout.readline().strip()
@@ -87,17 +130,25 @@ def _server(command: Sequence[str], settings: Settings) -> Iterator[tuple[int, i
                 process.stdout.close()
 
 
-def _run(command: Sequence[str], settings: Settings) -> Figures:
+def _start(
+    command: Sequence[str], cpu: int | None, complaints: IO[str] | int = subprocess.PIPE
+) -> Process:
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=complaints,
         text=True,
         env=_environment(),
         cwd=ROOT,
     )
-    _pin(process.pid, settings.load_cpu)
+    if cpu is not None:
+        os.sched_setaffinity(process.pid, {cpu})
+    return process
+
+
+def _figures(process: Process, settings: Settings) -> Figures:
+    """What a load or a client prints at its end."""
     try:
         output, complaints = process.communicate(timeout=120 + settings.seconds)
     except subprocess.TimeoutExpired:
@@ -116,11 +167,6 @@ def _run(command: Sequence[str], settings: Settings) -> Figures:
 def _environment() -> dict[str, str]:
     """Ours, without the proxies that some clients would go through."""
     return {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
-
-
-def _pin(pid: int, cpu: int | None) -> None:
-    if cpu is not None:
-        os.sched_setaffinity(pid, {cpu})
 
 
 def _last_line(text: str) -> str:

@@ -1,8 +1,8 @@
 /* The messages that load.c sends.
  *
- * There are `count` different ones, 64 KiB together where they are small (twice the window of
- * deflate, so that no message finds itself in it); message number i of a connection is the one
- * numbered i % count. Their frames stand ready, twice in a row, so that any run of up to `count`
+ * There are `count` different ones, a power of two, about 64 KiB together where they are small
+ * (twice the window of deflate, so that no message finds itself in it); message number i of a
+ * connection is the one numbered i % count. Their frames stand ready, twice in a row, so that any run of up to `count`
  * messages goes in one write. Each frame has a mask of its own.
  */
 #include <stdbool.h>
@@ -92,9 +92,10 @@ static size_t compress_message(uint8_t *out, size_t room, const uint8_t *data, s
 }
 #endif
 
-static void write_corpus(enum payload payload, size_t size, bool packing) {
+static void write_corpus(enum payload payload, size_t size, bool same, bool packing) {
     size_t count = size ? 65536 / size : 1024;
     count = count < 2 ? 2 : count > 1024 ? 1024 : count;
+    while (count & (count - 1)) count &= count - 1;
     unsigned first = 0x80 | (packing ? 0x40 : 0) | (payload == RANDOM ? BINARY : TEXT);
     size_t room = size + size / 1000 + 64;
     uint8_t *packed = malloc(room);
@@ -103,6 +104,7 @@ static void write_corpus(enum payload payload, size_t size, bool packing) {
     corpus.start = malloc((2 * count + 1) * sizeof *corpus.start);
     uint8_t *out = corpus.wire = malloc(2 * count * (room + 14));
     fill(corpus.plain, count * size, payload);
+    for (size_t i = 1; same && i < count; i++) memcpy(corpus.plain + i * size, corpus.plain, size);
     for (size_t i = 0; i < 2 * count; i++) {
         const uint8_t *data = corpus.plain + i % count * size;
         size_t length = size;

@@ -7,66 +7,79 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import subprocess
 from dataclasses import dataclass
 
+from benchmarks.build import Binaries, uwebsockets_sources
 from benchmarks.scenarios import Scenario
+
+Command = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Peer:
     name: str
     modules: tuple[str, ...]
-    """What must be importable. None at all: the floor, which is compiled."""
-    server: tuple[str, ...]
-    """A module of ``echo/servers``, and its arguments."""
-    client: str | None = None
-    """A module of ``echo/clients``."""
+    """What must be importable. None at all: it is compiled, no Python."""
+    server: Command
+    """A module of ``echo/servers``, and its arguments; or the name of a binary."""
+    client: Command = ()
+    """A module of ``echo/clients``, and its arguments."""
     deflate: bool = True
 
     @property
-    def is_floor(self) -> bool:
+    def is_compiled(self) -> bool:
         return not self.modules
 
     def missing(self) -> str | None:
         """Which of its modules is not installed, if one is not."""
+        if self.name == "uWebSockets" and uwebsockets_sources() is None:
+            return "UWEBSOCKETS names no sources"
         return next((module for module in self.modules if not _importable(module)), None)
 
     def can(self, scenario: Scenario) -> bool:
         if not scenario.load:
-            return self.client is not None
+            return bool(self.client)
+        if self.is_compiled and (scenario.tls or scenario.loop or scenario.processes > 1):
+            return False
         return self.deflate or not scenario.deflate
 
+    def binary(self, binaries: Binaries) -> str:
+        """Of a peer that is compiled."""
+        return str(getattr(binaries, self.server[0]))
+
     def versions(self) -> dict[str, str]:
-        if self.name == "duplexer":
+        if self.name.startswith("duplexer"):
             from duplexer import _pure, _version
 
-            return {self.name: f"{_version.VERSION} ({_pure.build()})"}
+            return {"duplexer": f"{_version.VERSION} ({_pure.build()})"}
+        if self.name == "uWebSockets":
+            return {self.name: _commit()}
         return versions(*(module.partition(".")[0] for module in self.modules))
 
 
+def _same_interface(name: str, module: str) -> Peer:
+    """A library with the interface of websockets."""
+    modules = (f"{module}.asyncio.server", f"{module}.asyncio.client")
+    library = ("--library", module)
+    return Peer(name, modules, ("coroutines", *library), ("coroutines", *library))
+
+
 PEERS = (
-    Peer(
-        "duplexer",
-        ("duplexer.asyncio.server", "duplexer.asyncio.client"),
-        ("duplexer",),
-        "duplexer",
-    ),
-    Peer("picows", ("picows",), ("picows",), "picows", deflate=False),
-    Peer(
-        "picows.websockets",
-        ("picows.websockets",),
-        ("picows_websockets",),
-        "picows_websockets",
-    ),
-    Peer("aiohttp", ("aiohttp",), ("aiohttp",), "aiohttp"),
+    _same_interface("duplexer", "duplexer"),
+    Peer("duplexer-listener", ("duplexer.asyncio.server",), ("duplexer_listener",)),
+    Peer("picows", ("picows",), ("picows",), ("picows",), deflate=False),
+    _same_interface("picows.websockets", "picows.websockets"),
+    Peer("aiohttp", ("aiohttp",), ("aiohttp",), ("aiohttp",)),
     Peer(
         "uvicorn+sansio",
         ("uvicorn", "websockets"),
         ("uvicorn", "--ws", "websockets-sansio"),
     ),
     Peer("uvicorn+wsproto", ("uvicorn", "wsproto"), ("uvicorn", "--ws", "wsproto")),
-    Peer("websockets", ("websockets",), ("websockets",), "websockets"),
-    Peer("floor", (), (), deflate=False),
+    _same_interface("websockets", "websockets"),
+    Peer("uWebSockets", (), ("uwebsockets",), deflate=False),
+    Peer("floor", (), ("floor",), deflate=False),
 )
 
 
@@ -79,6 +92,13 @@ def versions(*distributions: str) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _commit() -> str:
+    """Of uWebSockets' sources, which know no version."""
+    command = ["git", "-C", str(uwebsockets_sources()), "describe", "--tags", "--always"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "(sources without a version)"
 
 
 def _importable(module: str) -> bool:

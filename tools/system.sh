@@ -24,7 +24,7 @@ need() {
     if install_package "$package" && "$@" > /dev/null 2>&1; then return; fi
     echo "missing: Debian's package $package. As root: apt-get update && apt-get install $package" >&2
     if [ "$how" = required ] || [ -n "${CI:-}" ]; then exit 1; fi
-    echo "         (going on without; the tests that need it are skipped)" >&2
+    echo "         (going on without; what needs it is skipped)" >&2
 }
 
 has_headers() {
@@ -33,8 +33,8 @@ header = os.path.join(sysconfig.get_path("include"), "Python.h")
 raise SystemExit(not os.path.exists(header))'
 }
 
-has_zlib() {
-    echo '#include <zlib.h>' | "${CC:-cc}" -fsyntax-only -x c -
+has_header() {
+    echo "#include <$1>" | "${CC:-cc}" -fsyntax-only -x c -
 }
 
 for name in "$@"; do
@@ -44,7 +44,9 @@ for name in "$@"; do
             need gcc required command -v "${CC:-cc}"
             need python3-dev required has_headers
             ;;
-        zlib) need zlib1g-dev optional has_zlib ;;
+        zlib) need zlib1g-dev optional has_header zlib.h ;;
+        openssl) need libssl-dev optional has_header openssl/ssl.h ;;
+        valgrind) need valgrind optional command -v valgrind ;;
         chromium) need chromium optional command -v chromium ;;
         ip) need iproute2 optional command -v ip ;;
         *) echo "unknown need: $name" >&2; exit 2 ;;

@@ -1,6 +1,7 @@
 /* The floor: an echo and broadcast server in C that does nothing which the wire does not ask for.
  *
- *     floor            listens on a free port of 127.0.0.1, prints the port, ends on a signal
+ *     floor [CERTIFICATE KEY]    listens on a free port of 127.0.0.1, prints it, ends on a signal;
+ *                                over TLS, with a certificate
  *
  * It shows what the kernel takes for the same traffic, and is the server that clients are measured
  * against. It is no WebSocket library: it trusts its client, checks neither UTF-8 nor fragments,
@@ -19,6 +20,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "../tls.h"
 
 enum { PING = 9, PONG = 10, CLOSE = 8 };
 #define REQUEST_ROOM 4096
@@ -26,6 +28,7 @@ enum { PING = 9, PONG = 10, CLOSE = 8 };
 
 struct connection {
     int fd;
+    SSL *tls;
     bool open, closing, broadcast;
     char *request;                    /* until the upgrade */
     size_t request_size;
@@ -39,6 +42,7 @@ struct connection {
 };
 
 static int poller;
+static const char *certificate, *private_key;
 static struct connection listeners = {.next = &listeners, .previous = &listeners};
 
 static void fatal(const char *what) {
@@ -93,7 +97,7 @@ static void watch(struct connection *c, uint32_t events, int how) {
 /* Only marks the end: a connection met again in the same batch of events must still exist. */
 static void drop(struct connection *c) {
     if (c->fd < 0) return;
-    close(c->fd);
+    stream_close(c->fd, c->tls);
     c->fd = -1;
     if (c->next) c->next->previous = c->previous, c->previous->next = c->next;
     c->next = NULL;
@@ -106,7 +110,7 @@ static void put(struct connection *c, const uint8_t *data, size_t size) {
     if (c->fd < 0) return;
     ssize_t n = 0;
     if (!c->unsent_size) {
-        n = send(c->fd, data, size, MSG_NOSIGNAL);
+        n = stream_send(c->fd, c->tls, data, size);
         if (n < 0 && errno != EAGAIN) return;    /* the read side will learn why */
         if (n < 0) n = 0;
         if ((size_t)n == size) return;
@@ -119,7 +123,7 @@ static void put(struct connection *c, const uint8_t *data, size_t size) {
 }
 
 static void writable(struct connection *c) {
-    ssize_t n = send(c->fd, c->unsent + c->unsent_at, c->unsent_size, MSG_NOSIGNAL);
+    ssize_t n = stream_send(c->fd, c->tls, c->unsent + c->unsent_at, c->unsent_size);
     if (n < 0 && errno != EAGAIN) drop(c);
     if (n <= 0) return;
     c->unsent_at += (size_t)n;
@@ -190,14 +194,8 @@ static size_t take_head(struct connection *c, uint8_t byte, uint8_t *out) {
     return 2 + width;
 }
 
-static void readable(struct connection *c) {
-    static uint8_t in[READ_SIZE], answer[READ_SIZE + 64];
-    ssize_t n = recv(c->fd, in, sizeof in, 0);
-    if (n < 0 && errno == EAGAIN) return;
-    if (n <= 0) {
-        drop(c);
-        return;
-    }
+static void handle(struct connection *c, const uint8_t *in, ssize_t n) {
+    static uint8_t answer[READ_SIZE + 64];
     const uint8_t *at = in, *end = in + n;
     if (!c->open) at = upgrade(c, at, end);
     uint8_t *out = answer;
@@ -221,17 +219,29 @@ static void readable(struct connection *c) {
     if (c->closing && !c->unsent_size && !c->left) drop(c);
 }
 
+static void readable(struct connection *c) {
+    static uint8_t in[READ_SIZE];
+    do {
+        ssize_t n = stream_recv(c->fd, c->tls, in, sizeof in);
+        if (n < 0 && errno == EAGAIN) return;
+        if (n > 0) handle(c, in, n);
+        else drop(c);
+    } while (c->fd >= 0 && stream_pending(c->tls));
+}
+
 static void welcome(int listener) {
     for (int fd; (fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;) {
         struct connection *c = calloc(1, sizeof *c);
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
         c->fd = fd;
+        if (certificate && !(c->tls = tls_over(fd, certificate, private_key))) fatal("certificate");
         c->request = malloc(REQUEST_ROOM);
         watch(c, EPOLLIN, EPOLL_CTL_ADD);
     }
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    if (argc == 3) certificate = argv[1], private_key = argv[2];
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;

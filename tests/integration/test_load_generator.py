@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import socket
 import struct
 import subprocess
-import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -18,9 +16,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from benchmarks.build import BUILT, Binaries, build
+from benchmarks import tls
+from benchmarks.build import Binaries, build
 
-ROOT = Path(__file__).parent.parent.parent
 ACCEPT = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
 TAIL = b"\0\0\xff\xff"
@@ -207,6 +205,22 @@ def test_deflate(binaries: Binaries, takeover: bool) -> None:
     assert {len(message) for message in plain} == {2048}
 
 
+def test_uncompressed_and_the_same(binaries: Binaries) -> None:
+    agreed = f"{DEFLATE}; server_no_context_takeover"
+
+    def answer(got: Frame) -> bytes:
+        packed = zlib.compressobj(wbits=-15)
+        data = packed.compress(got.payload) + packed.flush(zlib.Z_SYNC_FLUSH)
+        return frame(0xC1, data.removesuffix(TAIL))
+
+    with serving(answer, headers=(ACCEPT, agreed)) as server:
+        options = ("--deflate", "--uncompressed", "--same", "--payload", "json", "--size", "2048")
+        assert run_load(binaries, server.port, "echo", *options)["units"] > 1
+    assert {got.first for got in server.frames} == {0x81}
+    assert len({got.payload for got in server.frames}) == 1
+    assert all(got.mask != after.mask for got, after in itertools.pairwise(server.frames))
+
+
 # -- what it complains of -------------------------------------------------------------------------
 
 
@@ -289,15 +303,22 @@ def test_nobody_there(binaries: Binaries) -> None:
 # -- the other modes, against the floor -----------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def floor(binaries: Binaries) -> Iterator[tuple[str, str]]:
-    """Its port and its process id."""
-    with subprocess.Popen([binaries.floor], stdout=subprocess.PIPE, text=True) as process:
+@contextmanager
+def running(binaries: Binaries, *arguments: Path) -> Iterator[tuple[str, str]]:
+    """The floor: its port and its process id."""
+    command = [binaries.floor, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             yield process.stdout.readline().strip(), str(process.pid)
         finally:
             process.kill()
+
+
+@pytest.fixture(scope="module")
+def floor(binaries: Binaries) -> Iterator[tuple[str, str]]:
+    with running(binaries) as found:
+        yield found
 
 
 @pytest.mark.parametrize("mode", ["echo", "broadcast", "handshake"])
@@ -328,51 +349,14 @@ def test_memory_of_the_server(
     assert figures["server_bytes_each"] < 10_000
 
 
-# -- the command ----------------------------------------------------------------------------------
-
-
-def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "benchmarks", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "http_proxy": "http://127.0.0.1:1"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def test_build_option() -> None:
-    assert Path(bench("--build").stdout.strip()).parent == BUILT
-
-
-def test_table(tmp_path: Path) -> None:
-    done = bench(
-        *("--only", "ping,fan-out-burst", "--peers", "floor,websockets", "--against", "floor"),
-        *("--rounds", "2", "--seconds", "0.1", "--warm-up", "0.05", "--loop", "asyncio"),
-        *("--json", str(tmp_path / "all.json"), "--markdown", str(tmp_path / "table.md")),
-    )
-    assert done.returncode == 0, done.stderr
-    # A B A B
-    order = [line.split()[2] for line in done.stderr.splitlines() if line.startswith("ping ")]
-    assert order == ["websockets:", "floor:"] * 2
-    head, _, ping, burst, *_ = done.stdout.splitlines()
-    assert head.split() == ["least", "of", "the", "rounds", "websockets", "floor", "noise"]
-    assert ping.startswith("ping: 64 connections") and "×" in ping
-    assert burst.startswith("fan-out burst")
-    table = (tmp_path / "table.md").read_text()
-    assert table.startswith("| least of the rounds | websockets | floor | noise |\n|---|---:|")
-    written = json.loads((tmp_path / "all.json").read_text())
-    assert written["against"] == "floor"
-    assert {"Python", "websockets"} <= set(written["versions"])
-    cell = written["scenarios"][0]["peers"]["websockets"]
-    assert cell["error"] is None
-    assert cell["least"] == min(figures["server_cpu_us_each"] for figures in cell["rounds"])
-    assert len(cell["rounds"]) == 2
-
-
-def test_unknown_names() -> None:
-    done = bench("--only", "pong")
-    assert done.returncode == 2
-    assert "unknown: pong" in done.stderr
+@pytest.mark.parametrize("mode", ["echo", "broadcast", "handshake", "idle"])
+@pytest.mark.parametrize("size", ["32", "300000"])
+def test_tls(binaries: Binaries, tmp_path: Path, mode: str, size: str) -> None:
+    assert binaries.tls, "openssl/ssl.h is missing"
+    certificate = tls.make(tmp_path)
+    path = "/broadcast" if mode == "broadcast" else "/"
+    with running(binaries, certificate.chain, certificate.key) as (port, pid):
+        command = [str(binaries.load), mode, "--tls", "--connections", "10", "--in-flight", "3"]
+        command += ["--size", size, "--seconds", "0.2", "--warm-up", "0.1", "--pid", pid]
+        figures = json.loads(subprocess.check_output([*command, "127.0.0.1", port, path]))
+    assert figures["units" if mode != "idle" else "server_bytes_each"] > 0

@@ -1,1 +1,1 @@
-"""Clients: ``python -m benchmarks.echo.clients.NAME PORT``."""
+"""Clients: ``python -m benchmarks.echo.clients.NAME --port PORT``."""

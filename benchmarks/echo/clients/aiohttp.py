@@ -7,10 +7,10 @@ from aiohttp import ClientSession
 from benchmarks.echo.clients import dialling
 
 
-async def dial(uri: str, message: bytes, stopwatch: dialling.Stopwatch) -> object:
+async def dial(uri: str, tls: dialling.Tls, message: bytes, turns: dialling.Stopwatch) -> object:
     echo: object = None
-    async with ClientSession() as session, session.ws_connect(uri) as connection:
-        for _ in stopwatch:
+    async with ClientSession() as session, session.ws_connect(uri, ssl=tls or True) as connection:
+        for _ in turns:
             await connection.send_bytes(message)
             echo = await connection.receive_bytes()
     return echo

@@ -1,8 +1,9 @@
 """What every client of the comparison shares.
 
-A client is run as ``python -m benchmarks.echo.clients.NAME --size N PORT``. It opens one
+A client is run as ``python -m benchmarks.echo.clients.NAME --size N --port PORT``. It opens one
 connection, sends a message, waits for its echo, and again, for as long as its stopwatch says; then
-prints one JSON object. Everything else is the library's default.
+prints one JSON object. ``--tls CERTIFICATE`` has it speak TLS, and trust that authority. Everything
+else is the library's default.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import ssl
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -42,23 +44,27 @@ class Stopwatch:
         self.cpu = time.process_time() - cpu
 
 
-Dial = Callable[[str, bytes, Stopwatch], Awaitable[object]]
+Tls = ssl.SSLContext | None
+Dial = Callable[[str, Tls, bytes, Stopwatch], Awaitable[object]]
 
 
 def run(dial: Dial) -> None:
-    """Run ``dial(uri, message, stopwatch)``; it gives back the last echo."""
+    """Run ``dial(uri, tls, message, stopwatch)``; it gives back the last echo."""
     parser = argparse.ArgumentParser()
     loops.add_option(parser)
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--warm-up", type=float, default=0.5)
     parser.add_argument("--seconds", type=float, default=2.0)
-    parser.add_argument("port", type=int)
-    given = parser.parse_args()
+    parser.add_argument("--tls")
+    parser.add_argument("--port", type=int, required=True)
+    given, _ = parser.parse_known_args()
     message = random.Random(1).randbytes(given.size)
     stopwatch = Stopwatch(given.warm_up, given.seconds)
+    tls = ssl.create_default_context(cafile=given.tls) if given.tls else None
+    uri = f"{'wss' if tls else 'ws'}://127.0.0.1:{given.port}/"
 
     async def main() -> None:
-        echo = await dial(f"ws://127.0.0.1:{given.port}/", message, stopwatch)
+        echo = await dial(uri, tls, message, stopwatch)
         if echo != message:
             raise SystemExit("the echo differs from the message")
 

@@ -29,9 +29,9 @@ class Pinger(picows.WSListener):
         transport.disconnect()
 
 
-async def dial(uri: str, message: bytes, stopwatch: dialling.Stopwatch) -> object:
-    pinger = Pinger(message, iter(stopwatch))
-    transport, _ = await picows.ws_connect(lambda: pinger, uri)
+async def dial(uri: str, tls: dialling.Tls, message: bytes, turns: dialling.Stopwatch) -> object:
+    pinger = Pinger(message, iter(turns))
+    transport, _ = await picows.ws_connect(lambda: pinger, uri, ssl_context=tls)
     await transport.wait_disconnected()
     return pinger.echo
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 
 from aiohttp import WSMessage, WSMsgType, web
 
@@ -39,12 +40,12 @@ async def send(connection: web.WebSocketResponse, message: WSMessage) -> None:
         await connection.send_bytes(message.data)
 
 
-async def serve(sock: socket.socket) -> web.AppRunner:
+async def serve(sock: socket.socket, tls: ssl.SSLContext | None) -> web.AppRunner:
     application = web.Application()
     application.add_routes([web.get("/", echo), web.get("/broadcast", publish)])
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
-    await web.SockSite(runner, sock, backlog=1024).start()
+    await web.SockSite(runner, sock, backlog=1024, ssl_context=tls).start()
     return runner
 
 

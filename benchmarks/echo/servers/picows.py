@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 
 import picows
 
@@ -45,8 +46,8 @@ def listener(request: picows.WSUpgradeRequest) -> picows.WSListener:
     return Broadcast() if request.path == b"/broadcast" else Echo()
 
 
-async def serve(sock: socket.socket) -> asyncio.Server:
-    return await picows.ws_create_server(listener, sock=sock)
+async def serve(sock: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
+    return await picows.ws_create_server(listener, sock=sock, ssl=tls)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import socket
+import ssl
 from typing import Any
 
 import uvicorn
@@ -30,11 +31,13 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         publishing.discard(send)
 
 
-async def serve(sock: socket.socket) -> asyncio.Task[None]:
+async def serve(sock: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Task[None]:
     parser = argparse.ArgumentParser()
     parser.add_argument("--ws", choices=("websockets-sansio", "wsproto"))
     ws = parser.parse_known_args()[0].ws
     config = uvicorn.Config(application, ws=ws, lifespan="off", access_log=False, log_config=None)
+    config.load()
+    config.ssl = tls  # it would make a context of its own from files
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[sock]))
     while not server.started:  # noqa: ASYNC110  uvicorn has no event for it
