@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks.build import BuildError, build
-from benchmarks.measure import MeasurementError, Settings, measure
+from benchmarks import page, tls
+from benchmarks.build import BUILT, BuildError, build
+from benchmarks.measure import ROOT, MeasurementError, Settings, measure
 from benchmarks.peers import PEERS, Peer, versions
-from benchmarks.results import Results, as_markdown, as_text
+from benchmarks.results import Cell, Results, Row, start
 from benchmarks.scenarios import SCENARIOS, Scenario
+from benchmarks.tables import as_text
 
 Named = TypeVar("Named", Peer, Scenario)
 
@@ -22,6 +24,9 @@ Named = TypeVar("Named", Peer, Scenario)
 def main() -> int:
     parser = _parser()
     given = parser.parse_args()
+    if given.draw:
+        page.write(given.docs)
+        return 0
     try:
         binaries = build()
     except BuildError as error:
@@ -31,46 +36,68 @@ def main() -> int:
         print(binaries.load)
         return 0
     scenarios, peers = _chosen(given.only, SCENARIOS, parser), _chosen(given.peers, PEERS, parser)
-    notes = []
-    if not binaries.deflate and any(scenario.deflate for scenario in scenarios):
-        notes.append("missing: the rows with deflate (the load was built without zlib.h)")
-        scenarios = [scenario for scenario in scenarios if not scenario.deflate]
-    notes += [f"not installed: {peer.name} ({peer.missing()})" for peer in peers if peer.missing()]
+    notes = [f"not measured: {peer.name} ({peer.missing()})" for peer in peers if peer.missing()]
     peers = [peer for peer in peers if not peer.missing()]
-    if not peers or not scenarios:
-        parser.error("; ".join(["nothing to measure", *notes]))
+    if not peers:
+        parser.error("; ".join(["nobody to measure", *notes]))
     against = _chosen([given.against], peers, parser)[0] if given.against else peers[0]
     cpus = _cpus(given.cpus)
-    settings = Settings(binaries, given.loop, given.seconds, given.warm_up, *cpus)
+    certificate = tls.make(BUILT) if binaries.tls and not tls.missing() else None
+    settings = Settings(binaries, given.loop, given.seconds, given.warm_up, cpus, certificate)
     described = {"loop": given.loop, "rounds": given.rounds, "seconds": given.seconds, "cpus": cpus}
-    results = Results(peers, scenarios, against, described, notes)
+    results = start(peers, against.name, described, notes)
+    for scenario in scenarios:
+        results.rows[scenario.name] = Row.of(scenario, _unmeasurable(scenario, settings))
     try:
-        _measure_all(results, settings, given.rounds)
+        _measure_all(results, scenarios, peers, settings, given.rounds)
     except KeyboardInterrupt:
-        results.notes.append("interrupted: not everything was measured")
+        print("interrupted: not everything was measured", file=sys.stderr)
     print(as_text(results))
     if given.json:
-        given.json.write_text(json.dumps(results.as_json(), indent=1) + "\n")
-    if given.markdown:
-        given.markdown.write_text(as_markdown(results))
-    return 1 if any(cell.error for cell in results.cells.values()) else 0
+        given.json.write_text(json.dumps(results.as_json(rounds=True), indent=1) + "\n")
+    if not given.no_page:
+        page.write(given.docs, results)
+    return 1 if results.failures() else 0
 
 
-def _measure_all(results: Results, settings: Settings, rounds: int) -> None:
+def _unmeasurable(scenario: Scenario, settings: Settings) -> str | None:
+    """Why a row cannot be measured here, if it cannot."""
+    if scenario.deflate and not settings.binaries.deflate:
+        return "not measurable here: zlib.h is missing"
+    if scenario.tls and settings.certificate is None:
+        return f"not measurable here: {tls.missing() or 'openssl/ssl.h'} is missing"
+    if scenario.loop == settings.loop:
+        return f"not measured: all of this is on {settings.loop}"
+    free = len(settings.cpus or os.sched_getaffinity(0))
+    if scenario.processors > free:
+        return f"not measurable here: it needs {scenario.processors} processors, there are {free}"
+    return None
+
+
+def _measure_all(
+    results: Results,
+    scenarios: Sequence[Scenario],
+    peers: Sequence[Peer],
+    settings: Settings,
+    rounds: int,
+) -> None:
     """Round by round, A B C A B C: what slows the machine for a while slows everyone."""
-    for scenario in results.scenarios:
+    date = next(iter(results.runs))
+    for scenario in scenarios:
+        row = results.rows[scenario.name]
+        able = [peer for peer in peers if peer.can(scenario) and not row.missing]
         for number in range(1 if scenario.seconds else rounds):
-            for peer in results.peers:
-                cell = results.cell(scenario, peer)
-                if cell.error or not peer.can(scenario):
+            for peer in able:
+                cell = row.cells.setdefault(peer.name, Cell(date))
+                if cell.error:
                     continue
                 try:
                     figures = measure(scenario, peer, settings)
                 except MeasurementError as error:
-                    cell.error = str(error)
-                    progress = cell.error
+                    cell.error = progress = str(error)
                 else:
                     cell.rounds.append(figures)
+                    cell.values.append(round(figures[scenario.figure], 4))
                     progress = f"{figures[scenario.figure]:.2f} {scenario.unit}"
                 print(f"{scenario.name} {number + 1} {peer.name}: {progress}", file=sys.stderr)
 
@@ -84,12 +111,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--peers", action="append", metavar="PEER", help=_names(PEERS))
     add("--against", metavar="PEER", help="the peer to show ratios to (the first)")
     add("--rounds", type=int, default=3, help="the least of which is shown (%(default)s)")
-    add("--seconds", type=float, default=2.0, help="measured in each round (%(default)s)")
-    add("--warm-up", type=float, default=0.5, help="seconds before that (%(default)s)")
+    add("--seconds", type=float, default=0.6, help="measured in each round (%(default)s)")
+    add("--warm-up", type=float, default=0.2, help="seconds before that (%(default)s)")
     add("--loop", choices=("uvloop", "asyncio"), default=_default_loop(), help="(%(default)s)")
-    add("--cpus", metavar="SERVER,LOAD", help="where to pin them ('none': nowhere; 0,1)")
+    add("--cpus", metavar="N,N", help="where to pin server and load ('none': nowhere; all)")
     add("--json", type=Path, metavar="FILE", help="write every figure of every round")
-    add("--markdown", type=Path, metavar="FILE", help="write the table")
+    add("--docs", type=Path, metavar="DIR", default=ROOT / "docs", help="where the page is")
+    add("--no-page", action="store_true", help="only print the table")
+    add("--draw", action="store_true", help="measure nothing, draw the page from its record")
     add("--build", action="store_true", help="compile the load, say where it is, and end")
     return parser
 
@@ -115,14 +144,13 @@ def _default_loop() -> str:
     return "uvloop" if versions("uvloop") else "asyncio"
 
 
-def _cpus(text: str | None) -> tuple[int | None, int | None]:
+def _cpus(text: str | None) -> tuple[int, ...]:
     if text == "none":
-        return None, None
+        return ()
     if text is not None:
-        server, _, load = text.partition(",")
-        return int(server), int(load)
+        return tuple(int(number) for number in text.split(","))
     allowed = sorted(os.sched_getaffinity(0))
-    return (allowed[0], allowed[1]) if len(allowed) > 1 else (None, None)
+    return tuple(allowed) if len(allowed) > 1 else ()
 
 
 if __name__ == "__main__":
