@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,10 +18,11 @@ from pathlib import Path
 from benchmarks.build import C, compiled
 from benchmarks.measure import ROOT
 from benchmarks.micro.pieces import PIECES
+from benchmarks.micro.worker import HEAPS
 from benchmarks.peers import versions
 
 HERE = Path(__file__).parent
-_NAME = re.compile(r"^desc: Trigger: Client Request: (\S+) (\d+)$", re.MULTILINE)
+_NAME = re.compile(r"^desc: Trigger: Client Request: (\S+) (\d+) (\d+)$", re.MULTILINE)
 _TOTAL = re.compile(r"^(?:totals|summary): (\d+)$", re.MULTILINE)
 
 
@@ -33,7 +35,7 @@ class Counts:
     facts: dict[str, str]
     """What the counts depend on, beside our sources."""
     instructions: dict[str, float]
-    """Of one call of each piece."""
+    """Of one call of each piece: the median of several heaps."""
 
 
 def count(names: Sequence[str]) -> Counts:
@@ -55,12 +57,12 @@ def count(names: Sequence[str]) -> Counts:
         for path in Path(folder).glob("dump*"):
             text = path.read_text()
             if found := _NAME.search(text):
-                totals[found[1], int(found[2])] = int(_TOTAL.findall(text)[-1])
+                totals[found[1], int(found[2]), int(found[3])] = int(_TOTAL.findall(text)[-1])
     instructions = {}
     for name in names:
         calls = PIECES[name].calls
-        more = totals[name, 2 * calls] - totals[name, calls]
-        instructions[name] = round(more / calls, 1)
+        more = [totals[name, heap, 2 * calls] - totals[name, heap, calls] for heap in range(HEAPS)]
+        instructions[name] = round(statistics.median(more) / calls, 1)
     return Counts(_facts() | json.loads(done.stdout), instructions)
 
 

@@ -37,7 +37,7 @@ class Piece:
     name: str
     title: str
     calls: int
-    """How many to make: a few milliseconds' worth."""
+    """How many to make: about a millisecond's worth."""
     make: Callable[[], Call]
 
 
@@ -89,23 +89,23 @@ def _unmasking(size: int) -> Call:
     return lambda: unmask(data, 0, size, key)
 
 
-@piece("mask-short", "unmask 30 B", 4000)
+@piece("mask-short", "unmask 30 B", 1000)
 def mask_short() -> Call:
     return _unmasking(30)
 
 
-@piece("mask-long", "unmask 64 KiB", 100)
+@piece("mask-long", "unmask 64 KiB", 25)
 def mask_long() -> Call:
     return _unmasking(65536)
 
 
-@piece("text-ascii", "unmask 256 B of text, all ASCII", 4000)
+@piece("text-ascii", "unmask 256 B of text, all ASCII", 1000)
 def text_ascii() -> Call:
     data, key = letters(256).encode(), int.from_bytes(b"\0\1\2\3", "little")
     return lambda: unmask_text(data, 0, 256, key)
 
 
-@piece("utf8", "validate 4 KiB of UTF-8 in three alphabets", 400)
+@piece("utf8", "validate 4 KiB of UTF-8 in three alphabets", 100)
 def utf8() -> Call:
     data = ("gänzlich 真実 да! " * 200).encode()[:4094].ljust(4096)
     growing = Growing()
@@ -138,17 +138,17 @@ def _decoding(wire: bytes, messages: int) -> Call:
     return call
 
 
-@piece("decode-small", "decode 64 frames of 32 B", 200)
+@piece("decode-small", "decode 64 frames of 32 B", 50)
 def decode_small() -> Call:
     return _decoding(frame(random_bytes(32)) * 64, 64)
 
 
-@piece("decode-kilo", "decode 16 frames of 1 KiB", 400)
+@piece("decode-kilo", "decode 16 frames of 1 KiB", 100)
 def decode_kilo() -> Call:
     return _decoding(frame(random_bytes(1024)) * 16, 16)
 
 
-@piece("decode-fragments", "decode 4 messages in 16 fragments of 64 B each", 200)
+@piece("decode-fragments", "decode 4 messages in 16 fragments of 64 B each", 50)
 def decode_fragments() -> Call:
     part = random_bytes(64)
     middle = frame(part, opcodes.CONT, fin=False) * 14
@@ -167,12 +167,12 @@ def _encoding(size: int, frames: int) -> Call:
     return call
 
 
-@piece("encode-small", "encode 64 frames of 32 B", 400)
+@piece("encode-small", "encode 64 frames of 32 B", 100)
 def encode_small() -> Call:
     return _encoding(32, 64)
 
 
-@piece("encode-kilo", "encode 16 frames of 1 KiB", 1000)
+@piece("encode-kilo", "encode 16 frames of 1 KiB", 250)
 def encode_kilo() -> Call:
     return _encoding(1024, 16)
 
@@ -193,13 +193,13 @@ def _echoing(session: Session, wire: bytes, messages: int) -> Call:
     return call
 
 
-@piece("session-small", "a session echoes 64 messages of 32 B", 100)
+@piece("session-small", "a session echoes 64 messages of 32 B", 25)
 def session_small() -> Call:
     session = Session(RFC6455, server=True, limits=LIMITS)
     return _echoing(session, frame(random_bytes(32)) * 64, 64)
 
 
-@piece("session-text", "a session echoes 16 messages of 1 KiB of text", 200)
+@piece("session-text", "a session echoes 16 messages of 1 KiB of text", 50)
 def session_text() -> Call:
     session = Session(RFC6455, server=True, limits=LIMITS)
     return _echoing(session, frame(letters(1024).encode(), opcodes.TEXT) * 16, 16)
@@ -208,12 +208,12 @@ def session_text() -> Call:
 # -- the handshake ---------------------------------------------------------------------------------
 
 
-@piece("accept-key", "the answer to a Sec-WebSocket-Key", 2000)
+@piece("accept-key", "the answer to a Sec-WebSocket-Key", 500)
 def answer_to_key() -> Call:
     return lambda: accept_key("dGhlIHNhbXBsZSBub25jZQ==")
 
 
-@piece("handshake", "a request to the bytes of its answer", 100)
+@piece("handshake", "a request to the bytes of its answer", 25)
 def handshake() -> Call:
     options = ServerOptions(extensions=enable_server_permessage_deflate(limits=LIMITS))
 
@@ -230,7 +230,7 @@ def handshake() -> Call:
 # -- deflate ---------------------------------------------------------------------------------------
 
 
-@piece("deflate", "compress 16 × 2 KiB of JSON", 16)
+@piece("deflate", "compress 16 × 2 KiB of JSON", 8)
 def deflate() -> Call:
     deflater = zlibs.deflater(zlibs.Settings(12))
     messages = [json(2048, seed) for seed in range(16)]
@@ -242,7 +242,7 @@ def deflate() -> Call:
     return call
 
 
-@piece("inflate", "decompress 16 × 2 KiB of JSON", 32)
+@piece("inflate", "decompress 16 × 2 KiB of JSON", 8)
 def inflate() -> Call:
     inflater = zlibs.inflater(12, False)
     packed = [zlibs.deflate_once(zlibs.Settings(12), json(2048, seed)) for seed in range(16)]
