@@ -217,7 +217,7 @@ def bench(pid: int | None, output: str | None, duration: float | None, **options
             raise SystemExit(Status.INTERRUPTED)
         raise result.mistakes.failure(plan.uri)
     if output != "-":
-        show(Console(highlight=False), report)
+        show(Console(highlight=False, soft_wrap=True), report)
     raise SystemExit(result.status())
 
 

@@ -140,5 +140,5 @@ def test_nothing_could_be_opened() -> None:
         uri = f"ws://127.0.0.1:{sock.getsockname()[1]}"
     done = CliRunner().invoke(module.bench, [uri, "--connections", "1", "--json", "-"])
     assert done.exit_code == Status.UNREACHABLE
-    assert f"nothing listens at {uri}" in done.stderr
+    assert f"nothing listens at {uri}/" in done.stderr
     assert json.loads(done.stdout)["exit_status"] == Status.UNREACHABLE

@@ -18,6 +18,7 @@ from duplexer.cli.load.result import Progress, Result
 from duplexer.cli.load.timer import Timer, timer
 from duplexer.cli.load.traffic import UNBOUNDED, Pacer, Publisher, Receiver, Sender, Traffic
 from duplexer.errors import ConnectionClosed, ConnectionClosedOK
+from duplexer.http.uri import parse_uri
 
 __all__ = ["Load"]
 
@@ -108,7 +109,7 @@ class Load:
         try:
             connection = await connect(self.plan.uri, create_connection=create, **options)
         except Exception as error:  # noqa: BLE001 - what is not known there is raised again
-            self.result.mistakes.add_failure(error, self.plan.uri)
+            self.result.mistakes.add_failure(error, str(parse_uri(self.plan.uri)))  # no password
             self.result.failed += 1
             return
         self.result.handshakes.record(perf_counter_ns() - begun)

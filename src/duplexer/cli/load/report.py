@@ -124,12 +124,8 @@ def show(console: Console, report: Any) -> None:
     for name, values in rows:
         if values is not None:
             times.add_row(name, *(period(values[column]) for column in columns))
-    facts = Table(box=None, pad_edge=False, show_header=False)
-    facts.add_column(style="bold")
-    facts.add_column()
     for name, text in _facts(report):
-        facts.add_row(name, text)
-    console.print(facts)
+        console.print(Text.assemble((f"{name:<12} ", "bold"), text))
     if times.row_count:
         console.print()
         console.print(times)
@@ -173,13 +169,13 @@ def _processes(report: Any) -> list[tuple[str, str]]:
     server, load = report["server"], report["load"]
     facts = []
     if server is not None:
-        memory = server["rss_bytes"] if server["pss_bytes"] is None else server["pss_bytes"]
-        kind = "RSS" if server["pss_bytes"] is None else "PSS"
+        exact = server["pss_bytes"] is not None
+        held = size(server["pss_bytes"] if exact else server["rss_bytes"])
+        held += " PSS" if exact else " RSS"
         each = server["bytes_per_connection"]
-        facts.append(("server", f"{_microseconds(server)}, {_share(server)}"))
-        facts.append(
-            ("", f"{size(memory)} {kind}" + (f", {each:,.0f} bytes a connection" if each else ""))
-        )
+        if each is not None and each > 0:
+            held += f", {each:,.0f} bytes a connection"
+        facts += [("server", f"{_microseconds(server)}, {_share(server)}"), ("", held)]
     text = f"{_microseconds(load)}, {_share(load)}"
     if (load["cpu_share"] or 0) > 0.9:
         text += " — the load is what limits: try --processes"

@@ -35,8 +35,9 @@ async def shake_hands(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 async def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
-    load = await put(plan(f"ws://127.0.0.1:{port}"))
+    load = await put(plan(f"ws://me:secret@127.0.0.1:{port}"))
     assert kinds(load) == {"unreachable": 2}
+    assert "secret" not in str(load.outcome().mistakes.sorted())
     assert (load.outcome().opened, load.outcome().failed) == (0, 2)
     assert load.outcome().status() == Status.UNREACHABLE
 
