@@ -41,6 +41,8 @@ class Row:
     unit: str
     beside: str | None = None
     more_is_better: bool = False
+    load: str = ""
+    """What was asked of the load, or of the clients."""
     missing: str | None = None
     """Why nothing was measured."""
     cells: dict[str, Cell] = field(default_factory=dict)
@@ -48,8 +50,9 @@ class Row:
     @classmethod
     def of(cls, scenario: Scenario, missing: str | None = None) -> Row:
         name, group, title, unit = scenario.name, scenario.group, scenario.title, scenario.unit
+        load = " ".join(scenario.load) or f"client --size {scenario.message_size}"
         better = scenario.processes > 1
-        return cls(name, group, title, unit, scenario.beside, better, missing)
+        return cls(name, group, title, unit, scenario.beside, better, load, missing)
 
     def figure(self, peer: str) -> float | None:
         """The least of the rounds: whatever else runs on a machine can only add to it."""
@@ -76,7 +79,7 @@ class Row:
 
     def is_same(self, other: Row) -> bool:
         """Whether figures of both may stand side by side."""
-        return (self.title, self.unit) == (other.title, other.unit)
+        return (self.load, self.unit) == (other.load, other.unit)
 
 
 @dataclass

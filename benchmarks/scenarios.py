@@ -121,7 +121,8 @@ SCENARIOS = (
     _traffic(
         "deflate-fan-out",
         "deflate fan-out: 1 KiB of JSON to 500 connections, each delivery",
-        "broadcast --connections 500 --in-flight 1 --size 1024 --payload json --deflate",
+        "broadcast --connections 500 --in-flight 1 --size 1024 --payload json "
+        "--deflate --uncompressed --same",
         DEFLATE,
     ),
     _memory("idle", "memory of an idle connection", "--connections 4000", seconds=2),

@@ -156,7 +156,7 @@ def test_what_was_not_measured_is_kept() -> None:
 
 def test_what_is_no_longer_measured_so_is_dropped() -> None:
     record = recorded()
-    record.rows["ping"].title = "ping: 5 connections"
+    record.rows["ping"].load += " --size 5"
     record.rows["gone"] = Row("gone", "group", "title", "µs")
     record.merge(results(NEW, {"ping": {"duplexer": [7.0]}}))
     assert record.rows["ping"].figures == {"duplexer": 7.0}
