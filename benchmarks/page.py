@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.charts import draw
 from benchmarks.results import Results, Row
-from benchmarks.tables import as_markdown, described, lines, versions
+from benchmarks.tables import as_markdown, described, versions
 
 PAGE, FOLDER, RECORD = "benchmarks.md", "benchmarks", "results.json"
 
@@ -59,12 +59,11 @@ def text_of(record: Results) -> str:
     marks = _marks(record)
     parts = [_HEAD.format(against=record.against), _measured(record, marks)]
     for group, rows in record.groups.items():
-        peers = [peer for peer in record.peers if any(peer in row.cells for row in rows)]
         parts.append(f"## {group}")
         if any(row.beside for row in rows):
             parts.append("Here `×` is the ratio to the same library on uvloop.")
-        if peers:
-            parts.append(as_markdown(lines(record, rows, peers, marks)))
+        if any(row.cells for row in rows):
+            parts.append(as_markdown(record, rows, marks))
         parts += [_picture(row) for row in rows]
     notes = [*record.runs[record.main_run]["notes"], *record.failures()]
     if notes:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.results import Results, Row
 
 
-def lines(
-    results: Results, rows: Iterable[Row], peers: Sequence[str], marks: Mapping[str, str]
-) -> list[list[str]]:
-    """The cells, the head first. `marks` of runs are put behind what was measured in them."""
-    table = [["", *peers, "noise"]]
-    for row in rows:
-        cells = [_text(results, row, peer, marks) for peer in peers]
-        last = "" if row.noise is None else f"{row.noise:.0%}"
-        table.append([f"{row.title} ({row.unit})", *cells, last])
-    return table
+def line(results: Results, row: Row, peers: Sequence[str], marks: Mapping[str, str]) -> list[str]:
+    """The cells and the noise. `marks` of runs are put behind what was measured in them."""
+    noise = "" if row.noise is None else f"{row.noise:.0%}"
+    return [*(_text(results, row, peer, marks) for peer in peers), noise]
 
 
 def _text(results: Results, row: Row, peer: str, marks: Mapping[str, str]) -> str:
@@ -33,14 +27,18 @@ def _text(results: Results, row: Row, peer: str, marks: Mapping[str, str]) -> st
 
 def as_text(results: Results) -> str:
     """For a terminal: all rows."""
-    table = lines(results, results.rows.values(), results.peers, {})
+    peers, rows = results.peers, results.rows.values()
+    table = [
+        ["", *peers, "noise"],
+        *([f"{row.title} ({row.unit})", *line(results, row, peers, {})] for row in rows),
+    ]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     shown = [
         "  ".join(
             text.ljust(width) if column == 0 else text.rjust(width)
-            for column, (text, width) in enumerate(zip(line, widths, strict=True))
+            for column, (text, width) in enumerate(zip(cells, widths, strict=True))
         ).rstrip()
-        for line in table
+        for cells in table
     ]
     shown.insert(1, "  ".join("-" * width for width in widths))
     date, run = next(iter(results.runs.items()))
@@ -61,11 +59,14 @@ def _loops(results: Results) -> str:
     return ""
 
 
-def as_markdown(table: Sequence[Sequence[str]]) -> str:
-    """For a page."""
-    head, *rows = (f"| {' | '.join(line)} |" for line in table)
-    rule = "|---|" + "---:|" * (len(table[0]) - 1)
-    return "\n".join([head, rule, *rows])
+def as_markdown(results: Results, rows: Sequence[Row], marks: Mapping[str, str]) -> str:
+    """For a page, which is narrow: a line for each peer, a column for each of some rows."""
+    peers = [peer for peer in results.peers if any(peer in row.cells for row in rows)]
+    columns = [[rows[0].unit, *peers, "*noise*"]]
+    columns += [[row.name, *line(results, row, peers, marks)] for row in rows if row.cells]
+    head, *rest = (f"| {' | '.join(cells)} |" for cells in zip(*columns, strict=True))
+    rule = "|---|" + "---:|" * (len(columns) - 1)
+    return "\n".join([head, rule, *rest])
 
 
 def described(date: str, run: Mapping[str, Any]) -> str:

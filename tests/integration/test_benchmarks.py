@@ -150,7 +150,7 @@ def test_what_was_not_measured_is_kept() -> None:
     again = Results.from_json(json.loads(json.dumps(record.as_json())))
     assert again == record
     text = page.text_of(record)
-    assert "7.0 (a)" in text and "24.0 ×3.43 |" in text
+    assert "| duplexer | 7.0 (a) | 0.30 |" in text and "| websockets | 24.0 ×3.43 |" in text
     assert "*(a)* 2031-01-01, Abacus" in text and "duplexer 1.1." in text
 
 
@@ -170,7 +170,7 @@ def test_a_failure_is_recorded() -> None:
     record.merge(newer)
     assert record.rows["burst"].figure("duplexer") is None
     text = page.text_of(record)
-    assert "| failed (a) |" in text
+    assert "| duplexer | 8.0 | failed (a) |" in text
     assert "* burst, duplexer: wrong bytes" in text
 
 
@@ -195,9 +195,12 @@ def test_page() -> None:
     assert text.startswith("# Benchmarks\n")
     assert "Measured: 2030-01-01, Abacus, 2 processors, Linux 7; uvloop, 3 × 0.5 s." in text
     assert "duplexer 1.0, websockets 15.0" in text
-    assert "| ping: 64 connections, 1 in flight, 32 B (µs) | 8.0 | 24.0 ×3.00 | 5.0 ×0.62 |" in text
+    assert "| µs | ping | burst |\n|---|---:|---:|\n| duplexer | 8.0 | 0.30 |\n" in text
+    assert "| websockets | 24.0 ×3.00 | 15.0 ×50.0 |\n| floor | 5.0 ×0.62 | 0.15 ×0.50 |\n" in text
+    assert "| *noise* | 6% |  |" in text
     # on another loop: to the same library
-    assert "| burst on asyncio's own loop (µs) | 0.45 ×1.50 | 30.0 ×2.00 |" in text
+    assert "| µs | burst-asyncio |\n|---|---:|\n| duplexer | 0.45 ×1.50 |\n" in text
+    assert "| websockets | 30.0 ×2.00 |" in text
     assert re.findall(r"\(benchmarks/(.*)\.svg\)", text) == list(recorded().rows)
 
 
