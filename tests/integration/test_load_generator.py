@@ -352,7 +352,8 @@ def test_memory_of_the_server(
 @pytest.mark.parametrize("mode", ["echo", "broadcast", "handshake", "idle"])
 @pytest.mark.parametrize("size", ["32", "300000"])
 def test_tls(binaries: Binaries, tmp_path: Path, mode: str, size: str) -> None:
-    assert binaries.tls, "openssl/ssl.h is missing"
+    if not binaries.tls:
+        pytest.skip("needs OpenSSL's headers")
     certificate = tls.make(tmp_path)
     path = "/broadcast" if mode == "broadcast" else "/"
     with running(binaries, certificate.chain, certificate.key) as (port, pid):
