@@ -313,6 +313,44 @@ async def test_a_listener_that_is_flooded_handles_everything(front):
     assert recorder.log[1:-1] == [str(i) for i in range(20_000)]
 
 
+async def test_a_client_may_listen_too(front):
+    recorder = Recorder()
+    recorder.on_open = lambda ws: recorder.log.append(("open", ws.response.status_code))
+
+    async def handler(ws):
+        for i in range(3):
+            await ws.send(str(i))
+        assert [await ws.recv() for _ in range(3)] == ["0", "1", "2"]
+        await ws.close(4001)
+
+    async with front.serve(handler) as server:
+        async with front.connect(server, listener=recorder) as ws:
+            await ws.wait_closed()
+    messages = [("message", str(i)) for i in range(3)]
+    assert recorder.log == [("open", 101), *messages, ("close", 4001)]
+
+
+@pytest.mark.parametrize("where", ["on_open", "on_message", "on_close"])
+async def test_a_client_whose_listener_raises(front, where, unlogged):
+    def fail(self, ws, *args):
+        raise ZeroDivisionError(where)
+
+    async def handler(ws):
+        await ws.send("go")
+        if where != "on_close":
+            await ws.wait_closed()
+
+    broken = type("Broken", (Listener,), {where: fail})
+    async with front.serve(handler) as server:
+        async with front.connect(server, listener=broken) as ws, front.timeout(3):
+            await ws.wait_closed()
+        await front.until(lambda: not server.connections)
+    if where != "on_close":
+        assert ws.session.close_sent.code == 1011
+    assert [str(record.exc_info[1]) for record in unlogged] == [where]
+    unlogged.clear()
+
+
 @pytest.mark.plain_only
 async def test_a_handler_that_is_none(front):
     for wrong in (None, 1, "handler"):

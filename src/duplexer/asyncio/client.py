@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiofastnet
 
-from duplexer.asyncio.connection import Connection
+from duplexer.asyncio.connection import Connection, Listener
 from duplexer.asyncio.tunnel import dial_through
 from duplexer.dialects.rfc6455 import RFC6455
 from duplexer.driver.backoff import backoff
@@ -54,7 +54,7 @@ _CLIENT_ARGUMENTS = frozenset(
 class ClientConnection(Connection):
     """A connection to a server."""
 
-    __slots__ = ("_handshake", "_waiter")
+    __slots__ = ("_handshake", "_waiter", "callbacks")
 
     def __init__(
         self,
@@ -65,6 +65,7 @@ class ClientConnection(Connection):
     ) -> None:
         super().__init__(loop, limits, logger)
         self._handshake = handshake
+        self.callbacks: Listener | type[Listener] | None = None
         self._waiter: asyncio.Future[None] = loop.create_future()
 
     def opening_steps(self) -> Steps:
@@ -73,6 +74,8 @@ class ClientConnection(Connection):
 
     def opened(self) -> None:
         """The handshake is done."""
+        if self.callbacks is not None:
+            self.listen(self.callbacks)
         if not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -120,6 +123,7 @@ class connect:  # noqa: N801 - a verb, as in ``websockets``
     * ``ssl``, ``server_hostname``: for ``wss:``; by default the system's trust store.
     * ``open_timeout``, ``ping_interval``, ``ping_timeout``, ``close_timeout``, ``max_size``,
       ``max_queue``, ``write_limit``, ``limits``: bounds, as for ``serve``.
+    * ``listener``: a :class:`Listener`, or its class, that is called with what comes.
     * ``create_connection`` makes connections of your own class; the rest goes to
       ``loop.create_connection`` (``sock``, ``host``, ``port``, ``family``, ``local_addr``, ...).
 
@@ -151,6 +155,7 @@ class connect:  # noqa: N801 - a verb, as in ``websockets``
         server_hostname: str | None = None,
         sock: socket.socket | None = None,
         logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
+        listener: Listener | type[Listener] | None = None,
         create_connection: Callable[..., ClientConnection] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -176,6 +181,7 @@ class connect:  # noqa: N801 - a verb, as in ``websockets``
         self.sock = sock
         self.process_exception = process_exception
         self.logger = logger or logging.getLogger("duplexer.client")
+        self.listener = listener
         self.make_connection = create_connection or ClientConnection
         self._handshake_kwargs: dict[str, Any] = {
             "dialect": RFC6455,
@@ -200,6 +206,7 @@ class connect:  # noqa: N801 - a verb, as in ``websockets``
                 connection = self.make_connection(
                     loop, self._new_handshake(), self.limits, self.logger
                 )
+                connection.callbacks = self.listener
                 await self._dial(loop, connection)
                 await connection.wait_open()
         except TimeoutError as exc:

@@ -170,16 +170,24 @@ class Connection(Life, ConnectionBase, asyncio.BufferedProtocol):
         """
         return Stream(self, decode)
 
+    def listen(self, listener: Listener | type[Listener]) -> None:
+        """The handshake is done: from now on the callbacks of ``listener`` get what comes."""
+        self.listener = listener() if isinstance(listener, type) else listener
+        try:
+            self.listener.on_open(self)
+        except Exception as exc:  # noqa: BLE001 - the user's code: it is logged
+            self.on_failure(exc)
+
+    def on_failure(self, exc: BaseException) -> None:
+        """See :class:`~duplexer.asyncio.pump.Wire`."""
+        self.logger.error("connection handler failed", exc_info=exc)
+        if self.session is not None and self.session.is_open:
+            self.start_close(1011)
+
     # -- sending ---------------------------------------------------------------------------------
 
-    def send_nowait(
-        self, message: Any, text: bool | None = None, *, compress: bool | None = None
-    ) -> None:
-        """Send without ever waiting, for callbacks.
-
-        Raises :exc:`BufferError` when more than ``Limits.write_hard`` bytes are buffered: the peer
-        does not read. Otherwise as ``send()``; fragmented messages need ``send()``.
-        """
+    def send_at_once(self, message: Any, text: bool | None, compress: bool | None) -> None:
+        """What ``send_nowait()`` does when it is not simply possible."""
         session = self.open_session()
         if self.write_paused and self.buffered_amount > self.limits.write_hard:
             raise BufferError(

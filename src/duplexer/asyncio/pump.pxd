@@ -3,6 +3,7 @@ from libc.stdint cimport uint8_t
 
 from duplexer.asyncio cimport awaiting
 from duplexer.asyncio.awaiting cimport Receiving, Source
+from duplexer.core.bytesops cimport Cork
 from duplexer.core.messages cimport Inbox
 from duplexer.core.session cimport Session
 
@@ -56,5 +57,5 @@ cdef class Wire(Source):
     cdef object next_message(self, Receiving receiving)
     @cython.locals(session=Session)
     cdef int _touch(self) except -1
-    @cython.locals(session=Session)
+    @cython.locals(session=Session, cork=Cork)
     cdef int _flush(self) except -1

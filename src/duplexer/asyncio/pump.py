@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from duplexer.asyncio import awaiting
 from duplexer.asyncio.awaiting import Receiving, Source
+from duplexer.core.prepared import Prepared
 from duplexer.core.session import Session
 from duplexer.errors import ConcurrencyError, InvalidState
 
@@ -300,8 +301,8 @@ class Wire(Source):
             if receiving.iterating and session.ended_well():
                 raise StopAsyncIteration
             raise session.closed_error()
-        if self.dirty and not self.corked:
-            self._flush()  # the sender waits for the answer: this is the end of its turn
+        if session.cork.size:
+            self._flush()  # the sender waits for the answer: the sooner it is on its way the better
         if self.read_paused:
             self._resume_if_room()
         return None
@@ -352,6 +353,21 @@ class Wire(Source):
             return self.drain()
         return awaiting.DONE
 
+    def send_nowait(
+        self, message: Any, text: bool | None = None, *, compress: bool | None = None
+    ) -> None:
+        """Send without ever waiting, for callbacks.
+
+        Raises :exc:`BufferError` when more than ``Limits.write_hard`` bytes are buffered: the peer
+        does not read. Otherwise as ``send()``; fragmented messages need ``send()``.
+        """
+        session = self.session
+        if session is None or self.write_paused or isinstance(message, Prepared):
+            self.send_at_once(message, text, compress)
+            return
+        session.send_message(message, text, compress)
+        self._touch()
+
     def _touch(self) -> int:
         # Something was sent: see to it that it leaves.
         session = self.session
@@ -374,10 +390,12 @@ class Wire(Source):
         session = self.session
         if session is None or session.cork.size == 0 or self.lost:
             return 0
-        self.written += session.cork.size
-        data = session.cork.take()
+        cork = session.cork
+        self.written += cork.size
+        data = cork.take()
         if isinstance(data, bytes):
             self.write(data)
+            cork.give_back(data)
         else:
             self.transport.writelines(data)
         if not self.corked and session.restless():
@@ -430,6 +448,10 @@ class Wire(Source):
 
     def send_slowly(self, message: Any, text: bool | None, compress: bool | None) -> Any:
         """Send what is not simply a message."""
+        raise NotImplementedError
+
+    def send_at_once(self, message: Any, text: bool | None, compress: bool | None) -> None:
+        """The same for ``send_nowait()``."""
         raise NotImplementedError
 
     def drain(self) -> Any:

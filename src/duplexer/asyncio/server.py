@@ -103,27 +103,12 @@ class ServerConnection(Connection):
             return
         server.connections.add(self)
         if server.listener is not None:
-            self.listener = (
-                server.listener() if isinstance(server.listener, type) else server.listener
-            )
-            self._guard(self.listener.on_open, self)
+            self.listen(server.listener)
             return
         self.handler_task = task = self.loop.create_task(
             server.handler(self), context=server.context.copy()
         )
         task.add_done_callback(self._handler_done)
-
-    def _guard(self, callback: Callable[..., None], *args: Any) -> None:
-        try:
-            callback(*args)
-        except Exception as exc:  # noqa: BLE001 - the user's code: it is logged
-            self.on_failure(exc)
-
-    def on_failure(self, exc: BaseException) -> None:
-        """See :class:`~duplexer.asyncio.pump.Wire`."""
-        self.logger.error("connection handler failed", exc_info=exc)
-        if self.session is not None and self.session.is_open:
-            self.start_close(1011)
 
     def _handler_done(self, task: asyncio.Task[None]) -> None:
         self.handler_task = None

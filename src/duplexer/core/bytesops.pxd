@@ -1,3 +1,4 @@
+cimport cython
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
@@ -8,6 +9,7 @@ cpdef str unmask_text(const uint8_t* p, Py_ssize_t i, Py_ssize_t n, uint32_t key
 cpdef uint32_t random32() except? 0
 
 
+@cython.final
 cdef class Growing:
     cdef PyObject* _bytes  # a bytes object that nobody else has seen yet, or NULL
     cdef Py_ssize_t _room
@@ -26,6 +28,7 @@ cdef class Growing:
     cpdef int clear(self) except -1
 
 
+@cython.final
 cdef class Cork:
     cdef PyObject* _bytes  # likewise
     cdef Py_ssize_t _used
@@ -33,6 +36,8 @@ cdef class Cork:
     cdef list _sealed
     cdef readonly Py_ssize_t size
 
+    cdef bint _take_spare(self, Py_ssize_t n) noexcept
+    cpdef int give_back(self, bytes data) except -1
     cdef int _seal(self) except -1
     cdef int _copy(self, const uint8_t* src, Py_ssize_t n, uint32_t key) except -1
     cpdef int reserve(self, Py_ssize_t n) except -1

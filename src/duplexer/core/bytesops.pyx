@@ -277,6 +277,11 @@ cdef class Growing:
 
 # -- outgoing ----------------------------------------------------------------------------------------
 
+# What was written last and nobody kept: the next one who collects begins with it, and has no need
+# to grow. It shrinks to what was written, so it is no larger than traffic makes it.
+cdef PyObject* spare = NULL
+
+
 cdef class Cork:
     def __dealloc__(self):
         Py_XDECREF(self._bytes)
@@ -286,10 +291,11 @@ cdef class Cork:
         if self._used + n <= self._room:
             return 0
         if self._bytes == NULL:
-            self._bytes = PyBytes_FromStringAndSize_(NULL, n)
-            self._room = n
+            if not self._take_spare(n):
+                self._bytes = PyBytes_FromStringAndSize_(NULL, n)
+                self._room = n
             return 0
-        room = max(self._used + n, 2 * self._room + 256)
+        room = max(self._used + n, 4 * self._room + 256)
         try:
             _PyBytes_Resize(&self._bytes, room)
         except:  # what there was is lost
@@ -297,6 +303,25 @@ cdef class Cork:
             self.size = sum([len(piece) for piece in self._sealed or ()])
             raise
         self._room = room
+        return 0
+
+    cdef bint _take_spare(self, Py_ssize_t n) noexcept:
+        global spare
+        if spare == NULL or n > PyBytes_GET_SIZE(<object>spare):
+            return False
+        self._bytes = spare
+        spare = NULL
+        (<PyBytesObject*>self._bytes).ob_shash = -1  # of what was in it
+        self._room = PyBytes_GET_SIZE(<object>self._bytes)
+        return True
+
+    cpdef int give_back(self, bytes data) except -1:
+        global spare
+        if Py_REFCNT(<PyObject*>data) == 1 and PyBytes_GET_SIZE(data) <= BIG:
+            if spare == NULL or PyBytes_GET_SIZE(<object>spare) <= PyBytes_GET_SIZE(data):
+                Py_INCREF(data)
+                Py_XDECREF(spare)
+                spare = <PyObject*>data
         return 0
 
     cdef int _seal(self) except -1:

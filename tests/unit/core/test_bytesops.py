@@ -451,3 +451,27 @@ def test_a_part_of_what_is_not_text_cannot_be_taken() -> None:
     assert not growing.is_text(0)
     with pytest.raises(ValueError, match=r"(?i)utf-8"):
         growing.take_text_part()
+
+
+@pytest.mark.parametrize("sizes", [(10, 10), (10, 2000), (2000, 10), (30_000, 32_000), (40_000, 5)])
+def test_what_was_written_is_collected_into_again_only_if_nobody_kept_it(
+    sizes: tuple[int, int],
+) -> None:
+    first, second = (bytes([65 + i]) * n for i, n in enumerate(sizes))
+    for keep in (True, False):
+        cork = bytesops.Cork()
+        cork.put(memoryview(first), len(first), 0)
+        if keep:
+            kept = cork.take()
+            hash(kept)
+            cork.give_back(kept)
+        else:
+            cork.give_back(cork.take())
+        for _ in range(3):
+            cork.put(memoryview(second), len(second), 0)
+            cork.put2(1, 2)
+        again = joined(cork.take())
+        assert again == (second + b"\1\2") * 3
+        assert hash(again) == hash(bytes(bytearray(again)))
+        if keep:
+            assert kept == first

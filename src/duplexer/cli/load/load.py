@@ -99,15 +99,13 @@ class Load:
         elif number == 0 and self.plan.broadcast == "others":
             stream = Sender(self.traffic, 0, 0, False)  # nothing is to come here
         receiver = Receiver(self.traffic, stream, number, self._closed)
-
-        def create(*arguments: Any) -> ClientConnection:
-            connection = ClientConnection(*arguments)
-            connection.listener = receiver
-            return connection
-
         begun = perf_counter_ns()
         try:
-            connection = await connect(self.plan.uri, create_connection=create, **options)
+            connection = await connect(
+                self.plan.uri,
+                listener=receiver,  # type: ignore[arg-type]  # compiled: it cannot inherit
+                **options,
+            )
         except Exception as error:  # noqa: BLE001 - what is not known there is raised again
             self.result.mistakes.add_failure(error, str(parse_uri(self.plan.uri)))  # no password
             self.result.failed += 1

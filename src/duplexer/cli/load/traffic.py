@@ -179,6 +179,9 @@ class Receiver:
         self.fresh = True  # the next message is the first of a read event
         self.strays: dict[int, str] | None = None  # messages done with that did not come as sent
 
+    def on_open(self, wire: Wire) -> None:
+        """The handshake is done: nothing is sent before all of them are."""
+
     def on_message(self, wire: Wire, message: Any) -> int:
         """A message has come."""
         traffic, stream, heard = self.traffic, self.stream, self.heard
