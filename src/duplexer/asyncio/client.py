@@ -162,15 +162,10 @@ class connect:  # noqa: N801 - a verb, as in ``websockets``
         check_arguments("connect", kwargs, _CLIENT_ARGUMENTS)
         self.uri = parse_uri(uri)
         self.limits = limits_from(
-            limits,
-            open_timeout=open_timeout,
-            ping_interval=ping_interval,
-            ping_timeout=ping_timeout,
-            close_timeout=close_timeout,
-            max_size=max_size,
-            max_queue=max_queue,
-            write_limit=write_limit,
-        )
+            limits, open_timeout=open_timeout, ping_interval=ping_interval,
+            ping_timeout=ping_timeout, close_timeout=close_timeout, max_size=max_size,
+            max_queue=max_queue, write_limit=write_limit
+        )  # fmt: skip
         if not self.uri.secure and ssl is not None:
             raise ValueError("ssl is given, but the URI is ws:; use wss:")
         self.context = ssl
