@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Life"]
 
+_CLOSED_BOTH, _FAILED = Phase.CLOSED_BOTH, Phase.FAILED  # enums are slow to look up
+
 
 class Life(Wire):
     """A connection without what its user calls."""
@@ -229,10 +231,10 @@ class Life(Wire):
             return
         if self.read_paused:
             self._resume_if_room()  # while reading pauses, TLS would not see that the peer has left
-        if session.phase is Phase.CLOSED_BOTH and self.is_server:
+        if session.phase is _CLOSED_BOTH and self.is_server:
             self._flush()
             self.transport.close()  # the server is the first to close TCP (RFC 6455 7.1.1)
-        elif session.phase is Phase.FAILED:
+        elif session.phase is _FAILED:
             self._flush()
             self.linger()
 
