@@ -42,12 +42,12 @@ def run(flags: int, pieces: list[bytes]) -> Outcome:
             stop = session.receive(piece, stop, len(piece))
             assert before < stop <= len(piece), "no progress"
         session.conclude()
-        for event in session.events:
+        for event in session.events or ():
             if isinstance(event, CloseReceived):
                 events.append(("close", str(event.close).encode()))
             else:
                 events.append(("ping" if isinstance(event, PingReceived) else "pong", event.data))
-        session.events = []
+        session.events = None
     messages: list[tuple[str, bytes]] = []
     while session.inbox.count:
         message: Any = session.inbox.pop()

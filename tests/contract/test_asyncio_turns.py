@@ -22,7 +22,8 @@ async def echo(ws):
 def count_writes(ws):
     """Replace the connection's way to write by one that counts: the list of sizes."""
     sizes = []
-    write, transport = ws.write, ws.transport
+    transport = ws.transport
+    write = ws.write or transport.write
 
     def counting(data):
         sizes.append(len(data))
@@ -36,7 +37,7 @@ def count_writes(ws):
             sizes.append(sum(map(len, pieces)))
             transport.writelines(pieces)
 
-    ws.write = counting
+    ws.write, ws.outlet = counting, None
     ws.transport = Transport()
     return sizes
 

@@ -87,7 +87,7 @@ def run(block: documents.Block, cut: Cut) -> Outcome:
     aborted = False
 
     def after() -> None:
-        events, session.events = session.events, []
+        events, session.events = session.events or [], None
         session.count_controls(len(events), now)
         for event in events:
             if isinstance(event, CloseReceived):

@@ -1,6 +1,6 @@
 cimport cython
 
-from duplexer.asyncio.pump cimport Wire
+from duplexer.asyncio.pump cimport Outlet, Wire
 from duplexer.core.session cimport Session
 from duplexer.driver.steps cimport Call, Read, Write
 

@@ -12,7 +12,7 @@ from inspect import isawaitable
 from time import monotonic  # uvloop's own clock counts milliseconds: too few for a latency
 from typing import TYPE_CHECKING, Any
 
-from duplexer.asyncio.pump import Wire
+from duplexer.asyncio.pump import Outlet, Wire
 from duplexer.core.closing import Phase
 from duplexer.core.events import PingReceived, PongReceived
 from duplexer.core.session import Session
@@ -69,7 +69,10 @@ class Life(Wire):
     def connection_made(self, transport: Any) -> None:
         """Part of asyncio's Protocol."""
         self.transport = transport
-        self.write = getattr(transport, "write_nocheck", None) or transport.write
+        if isinstance(transport, Outlet):
+            self.outlet = transport
+        else:
+            self.write = getattr(transport, "write_nocheck", None) or transport.write
         transport.set_write_buffer_limits(self.limits.write_high)
         self.steps = self.opening_steps()
         self._advance(None, None)
@@ -210,7 +213,8 @@ class Life(Wire):
         """Control frames came."""
         session = self.session
         assert session is not None
-        events, session.events = session.events, []
+        events, session.events = session.events, None
+        assert events is not None
         now = monotonic()
         session.count_controls(len(events), now)
         for event in events:

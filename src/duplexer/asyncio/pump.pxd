@@ -28,7 +28,12 @@ cdef class Pump:
 cpdef list fan_out(object wires, object prepared, list failures)
 
 
+cdef class Outlet:
+    cpdef int write(self, bytes data) except -1
+
+
 cdef class Wire(Source):
+    cdef public Outlet outlet
     cdef readonly Pump pump
     cdef public Session session
     cdef public object transport, write, listener, fragmenting

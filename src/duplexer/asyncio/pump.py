@@ -21,7 +21,7 @@ from duplexer.errors import ConcurrencyError, InvalidState
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Pump", "Wire", "fan_out", "pump_of"]
+__all__ = ["Outlet", "Pump", "Wire", "fan_out", "pump_of"]
 
 #: One read takes at most this much. One buffer serves all connections of a loop: what is left in
 #: it when a read event ends has been copied.
@@ -99,6 +99,14 @@ def fan_out(wires: Iterable[Any], prepared: Any, failures: list[Exception]) -> l
     return others
 
 
+class Outlet:
+    """A transport of ours, as far as a wire writes to it."""
+
+    def write(self, data: bytes) -> int:
+        """Part of asyncio's Transport."""
+        raise NotImplementedError
+
+
 class Wire(Source):
     """The hot half of a connection: the transport's callbacks, receiving and sending.
 
@@ -114,7 +122,8 @@ class Wire(Source):
         self.pump = pump_of(loop)
         self.session: Session | None = None
         self.transport: Any = None
-        self.write: Any = None
+        self.outlet: Outlet | None = None  # the transport, if it is one of ours ...
+        self.write: Any = None  # ... and if not, what writes to it
         self.listener: Any = None  # callbacks in place of recv()
         self.corked = False
         self.dirty = False
@@ -394,7 +403,10 @@ class Wire(Source):
         self.written += cork.size
         data = cork.take()
         if isinstance(data, bytes):
-            self.write(data)
+            if self.outlet is not None:
+                self.outlet.write(data)
+            else:
+                self.write(data)
             cork.give_back(data)
         else:
             self.transport.writelines(data)

@@ -1,7 +1,7 @@
 cimport cython
 
 from duplexer.asyncio cimport netio
-from duplexer.asyncio.pump cimport Wire
+from duplexer.asyncio.pump cimport Outlet, Wire
 
 
 cdef int READ, WRITE
@@ -18,8 +18,7 @@ cdef class Poller:
     cpdef on_ready(self)
 
 
-@cython.final
-cdef class Tcp:
+cdef class Tcp(Outlet):
     cdef public Poller poller
     cdef public Wire wire
     cdef public int fd, mask

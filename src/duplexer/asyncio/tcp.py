@@ -14,6 +14,7 @@ from asyncio.trsock import TransportSocket
 from typing import TYPE_CHECKING, Any
 
 from duplexer.asyncio import netio
+from duplexer.asyncio.pump import Outlet
 
 if TYPE_CHECKING:
     import asyncio
@@ -75,7 +76,7 @@ class Poller:
                     tcp.write_backlog()
 
 
-class Tcp:
+class Tcp(Outlet):
     """As much of asyncio's ``Transport`` as a connection needs, on a connected socket."""
 
     def __init__(self, poller: Poller, fd: int, peer: Any, wire: Wire) -> None:

@@ -19,7 +19,7 @@ class Decoder:
 
     def __init__(self, assembler: Assembler) -> None:
         self.assembler = assembler
-        self.controls: list[tuple[int, bytes]] = []
+        self.controls: list[tuple[int, bytes]] | None = None  # control frames of this read
         self.budget = 0
         self.last_opcode = -1
         self.last_size = 0

@@ -59,7 +59,7 @@ class Session(Sender):
         self.reads = True  # whether incoming bytes are still looked at
         self.heard = False  # a byte came since the last ping
         self.reading = True  # the front reads (it does not while the application is behind)
-        self.events: list[Event] = []
+        self.events: list[Event] | None = None  # for who uses it to look at, and to clear
         self.close_rcvd: Close | None = None
         self.rcvd_then_sent: bool | None = None
         self.breach: ProtocolError | None = None  # that fails it once what came before is read
@@ -130,21 +130,25 @@ class Session(Sender):
     def _on_controls(self) -> int:
         # Control frames of this read, in their order. Those after a Close do not count.
         controls = self.decoder.controls
-        self.decoder.controls = []
+        self.decoder.controls = None
+        assert controls is not None
+        events = self.events
+        if events is None:
+            events = self.events = []
         for opcode, payload in controls:
             if opcode == opcodes.PING:
-                self.events.append(PingReceived(payload))
+                events.append(PingReceived(payload))
                 if self.close_rcvd is None:
                     self.send_pong(payload)
             elif opcode == opcodes.PONG:
-                self.events.append(PongReceived(payload))
+                events.append(PongReceived(payload))
             else:
-                self._on_close(payload)
+                self._on_close(payload, events)
             if not self.reads:
                 break
         return 0
 
-    def _on_close(self, payload: bytes) -> None:
+    def _on_close(self, payload: bytes, events: list[Event]) -> None:
         try:
             close = self._parse_close(payload)
         except ProtocolError as exc:
@@ -152,7 +156,7 @@ class Session(Sender):
             return
         self.close_rcvd = close
         self._move(_RECV_CLOSE)
-        self.events.append(CloseReceived(close))
+        events.append(CloseReceived(close))
         self.assembler.clear()
         if self.close_sent is None:
             # Answer with the same code (RFC 6455 5.5.1); an empty body is answered with one.

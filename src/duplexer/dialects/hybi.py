@@ -143,6 +143,8 @@ class FrameDecoder(Decoder):
         return self._payload(p, i, end)
 
     def _on_control(self, opcode: int, payload: bytes) -> int:
+        if self.controls is None:
+            self.controls = []
         self.controls.append((opcode, payload))
         if opcode == opcodes.CLOSE:
             self.budget = 0  # what comes after a Close is not looked at (5.5.1)

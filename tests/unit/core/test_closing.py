@@ -76,7 +76,7 @@ def receives_code(server: bool, code: int) -> None:
         assert isinstance(session.error, ProtocolError) and session.error.name == "close-code"
         assert session.close_rcvd is None and session.close_sent is not None
         assert session.close_sent.code == 1002 and session.phase is Phase.FAILED
-        assert session.events == []
+        assert not session.events
 
 
 def test_every_close_code() -> None:
