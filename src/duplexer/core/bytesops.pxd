@@ -29,7 +29,18 @@ cdef class Growing:
 
 
 @cython.final
+cdef class Run:
+    cdef list pieces
+    cdef bytes whole
+    cdef Py_ssize_t of
+
+    cdef bytes join(self, Py_ssize_t n)
+
+
+@cython.final
 cdef class Cork:
+    cdef Run _run  # what is collected is the first pieces of it, ...
+    cdef Py_ssize_t _pieces  # ... so many
     cdef PyObject* _bytes  # likewise
     cdef Py_ssize_t _used
     cdef Py_ssize_t _room
@@ -38,6 +49,7 @@ cdef class Cork:
 
     cdef bint _take_spare(self, Py_ssize_t n) noexcept
     cpdef int give_back(self, bytes data) except -1
+    cdef int _leave_run(self) except -1
     cdef int _seal(self) except -1
     cdef int _copy(self, const uint8_t* src, Py_ssize_t n, uint32_t key) except -1
     cpdef int reserve(self, Py_ssize_t n) except -1

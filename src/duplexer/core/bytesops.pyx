@@ -282,6 +282,19 @@ cdef class Growing:
 cdef PyObject* spare = NULL
 
 
+# Who publishes many messages in a turn sends the same ones in the same order to many connections:
+# they are joined once for all of them. As long as a connection sends nothing else, it only counts.
+cdef Run latest = None
+
+
+cdef class Run:
+    cdef bytes join(self, Py_ssize_t n):
+        if n != self.of:
+            self.whole = b"".join(self.pieces[:n]) if n > 1 else self.pieces[0]
+            self.of = n
+        return self.whole
+
+
 cdef class Cork:
     def __dealloc__(self):
         Py_XDECREF(self._bytes)
@@ -290,6 +303,8 @@ cdef class Cork:
         cdef Py_ssize_t room
         if self._used + n <= self._room:
             return 0
+        if self._run is not None:
+            self._leave_run()
         if self._bytes == NULL:
             if not self._take_spare(n):
                 self._bytes = PyBytes_FromStringAndSize_(NULL, n)
@@ -324,8 +339,16 @@ cdef class Cork:
                 spare = <PyObject*>data
         return 0
 
+    cdef int _leave_run(self) except -1:
+        # Something else is to be sent after it.
+        self._sealed = [self._run.join(self._pieces)]
+        self._run = None
+        return 0
+
     cdef int _seal(self) except -1:
         cdef bytes piece
+        if self._run is not None:
+            self._leave_run()
         if self._sealed is None:
             self._sealed = []
         if self._used:
@@ -402,15 +425,36 @@ cdef class Cork:
         return 0
 
     cpdef int put_shared(self, bytes data) except -1:
-        if self.size:
-            return self.put(data, PyBytes_GET_SIZE(data), 0)
-        self._sealed = [data]
-        self.size = PyBytes_GET_SIZE(data)
+        global latest
+        cdef Run run = self._run
+        cdef Py_ssize_t n = PyBytes_GET_SIZE(data)
+        if run is None:
+            if self.size or n >= BIG:
+                return self.put(data, n, 0)
+            if latest is None or latest.pieces[0] is not data:
+                latest = Run()
+                latest.pieces = [data]
+            self._run = latest
+            self._pieces = 0
+        elif self._pieces == len(run.pieces):
+            run.pieces.append(data)
+        elif run.pieces[self._pieces] is not data:
+            return self.put(data, n, 0)
+        self._pieces += 1
+        self.size += n
         return 0
 
     cpdef object take(self):
+        global latest
         cdef bytes out
         cdef list pieces
+        if self._run is not None:
+            out = self._run.join(self._pieces)
+            if self._run is latest:
+                latest = None  # the turn is over: others who are in it still have it
+            self._run = None
+            self.size = 0
+            return out
         if self._sealed is not None:
             self._seal()
             pieces = self._sealed

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from duplexer import _pure
 from duplexer.core import bytesops
 from duplexer.core.bytesops import Cork, Growing
 from tests.wire.frames import joined, xor
@@ -475,3 +476,46 @@ def test_what_was_written_is_collected_into_again_only_if_nobody_kept_it(
         assert hash(again) == hash(bytes(bytearray(again)))
         if keep:
             assert kept == first
+
+
+def test_what_many_send_is_right_for_each() -> None:
+    rng = random.Random(1)
+    shared = [bytes([65 + i]) * n for i, n in enumerate([1, 130, 2000, 40_000])]
+    corks = [bytesops.Cork() for _ in range(5)]
+    wanted = [b""] * 5
+    for _ in range(3000):
+        some = rng.sample(range(5), rng.choice([1, 3, 5, 5, 5]))
+        kind = rng.randrange(10)
+        message = rng.choice(shared)
+        for i in some:
+            if kind == 0:
+                corks[i].put2(1, 2)
+                wanted[i] += b"\1\2"
+            elif kind == 1:
+                corks[i].put(message, len(message), 0)
+                wanted[i] += message
+            elif kind in (2, 3):
+                taken = corks[i].take()
+                assert joined(taken) == wanted[i]
+                assert corks[i].size == 0
+                if isinstance(taken, bytes):
+                    corks[i].give_back(taken)
+                del taken
+                wanted[i] = b""
+            else:
+                corks[i].put_shared(message)
+                wanted[i] += message
+            assert corks[i].size == len(wanted[i])
+    assert shared == [bytes([65 + i]) * n for i, n in enumerate([1, 130, 2000, 40_000])]
+
+
+def test_what_many_send_is_joined_once() -> None:
+    corks = [bytesops.Cork() for _ in range(3)]
+    for message in (b"a" * 100, b"b" * 100):
+        for cork in corks:
+            cork.put_shared(message)
+    corks[2].put2(1, 2)
+    first, second, third = (cork.take() for cork in corks)
+    assert joined(first) == joined(second) == b"a" * 100 + b"b" * 100
+    assert first is second or not _pure.is_compiled("duplexer.core.bytesops")
+    assert joined(third) == joined(first) + b"\1\2"
