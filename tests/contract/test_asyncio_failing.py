@@ -17,7 +17,6 @@ from tests.contract.peers import Raw
 pytestmark = pytest.mark.plain_only
 
 
-@pytest.mark.xfail(reason="defect: what a write that raised was to send is lost, and nobody told")
 async def test_a_write_that_raises_ends_the_connection(front):
     """What was collected is gone, perhaps in the middle of a frame: nothing may follow it."""
     front.forgiven.append("write failed")
@@ -53,7 +52,6 @@ class Failing(Listener):
         raise ValueError("a bug")
 
 
-@pytest.mark.xfail(reason="defect: on_open() runs in an except clause, with the response in it")
 @pytest.mark.parametrize("whose", ["client", "server"])
 async def test_a_callback_that_raises_is_blamed_for_nothing_else(front, unlogged, whose):
     """Its traceback is its own: no StopIteration, and no headers of ours, in the user's log."""
@@ -76,7 +74,6 @@ async def test_a_callback_that_raises_is_blamed_for_nothing_else(front, unlogged
         assert "StopIteration" not in text
 
 
-@pytest.mark.xfail(reason="defect: connect() takes anything as listener=; serve() does not")
 async def test_what_is_no_listener_is_refused_at_the_call(front, unlogged):
     async def handler(ws):
         await ws.wait_closed()
@@ -90,7 +87,6 @@ async def test_what_is_no_listener_is_refused_at_the_call(front, unlogged):
         unlogged.clear()
 
 
-@pytest.mark.xfail(reason="defect: an exception holds its connection's session until it explains")
 async def test_an_exception_that_is_kept_keeps_nothing_of_its_connection(front):
     """Least of all what the peer sent and nobody read: that is for ``Limits`` to bound, and is."""
     kept = []
@@ -118,7 +114,6 @@ async def test_an_exception_that_is_kept_keeps_nothing_of_its_connection(front):
     assert len(sessions()) == before
 
 
-@pytest.mark.xfail(reason="defect: an exception explains what is so when it is asked")
 async def test_an_exception_tells_what_was_so_when_it_was_raised(front):
     """Not what came to be since, as long as nobody had asked."""
     async with front.raw_pair() as (ws, peer):
@@ -141,7 +136,6 @@ async def nothing(ws):
     await ws.wait_closed()
 
 
-@pytest.mark.xfail(reason="defect: answers to plain requests heed neither pause_writing nor turns")
 async def test_answers_that_nobody_reads_are_bounded(front):
     """A few kilobytes of requests in one segment must not become megabytes of our memory."""
     body = b"x" * 100_000
@@ -164,7 +158,6 @@ async def test_answers_that_nobody_reads_are_bounded(front):
             await front.until(lambda: not server.opening)
 
 
-@pytest.mark.xfail(reason="defect: answers to plain requests heed neither pause_writing nor turns")
 async def test_requests_in_one_read_leave_the_others_their_turn(front):
     answered = [0]
     most = [0]

@@ -76,7 +76,6 @@ async def test_it_ends_within_close_timeout(front, way, stuck):
             assert front.now() - started < 1.5
 
 
-@pytest.mark.xfail(reason="defect: the end of what the peer sends sets no deadline")
 @pytest.mark.parametrize("small", [False, True], ids=["above the mark", "below the mark"])
 @pytest.mark.plain_only
 async def test_a_peer_that_half_closes_and_reads_nothing(front, small):

@@ -6,7 +6,13 @@ import contextlib
 
 import pytest
 
-from duplexer import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, Listener
+from duplexer import (
+    ConcurrencyError,
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    Listener,
+)
 from tests.contract.peers import CLOSE, TEXT, close_body
 
 
@@ -325,6 +331,8 @@ async def test_a_client_may_listen_too(front):
 
     async with front.serve(handler) as server:
         async with front.connect(server, listener=recorder) as ws:
+            with pytest.raises(ConcurrencyError, match="listener"):
+                await ws.recv()
             await ws.wait_closed()
     messages = [("message", str(i)) for i in range(3)]
     assert recorder.log == [("open", 101), *messages, ("close", 4001)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiofastnet
 
-from duplexer.asyncio.connection import Connection, Listener
+from duplexer.asyncio.connection import Connection, Listener, check_listener
 from duplexer.asyncio.tunnel import dial_through
 from duplexer.dialects.rfc6455 import RFC6455
 from duplexer.driver.backoff import backoff
@@ -54,7 +54,7 @@ _CLIENT_ARGUMENTS = frozenset(
 class ClientConnection(Connection):
     """A connection to a server."""
 
-    __slots__ = ("_handshake", "_waiter", "callbacks")
+    __slots__ = ("_handshake", "_waiter")
 
     def __init__(
         self,
@@ -65,7 +65,6 @@ class ClientConnection(Connection):
     ) -> None:
         super().__init__(loop, limits, logger)
         self._handshake = handshake
-        self.callbacks: Listener | type[Listener] | None = None
         self._waiter: asyncio.Future[None] = loop.create_future()
 
     def opening_steps(self) -> Steps:
@@ -74,8 +73,8 @@ class ClientConnection(Connection):
 
     def opened(self) -> None:
         """The handshake is done."""
-        if self.callbacks is not None:
-            self.listen(self.callbacks)
+        if self.listener is not None:
+            self.listen(self.listener)
         if not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -176,7 +175,7 @@ class connect:  # noqa: N801 - a verb, as in ``websockets``
         self.sock = sock
         self.process_exception = process_exception
         self.logger = logger or logging.getLogger("duplexer.client")
-        self.listener = listener
+        self.listener = None if listener is None else check_listener(listener)
         self.make_connection = create_connection or ClientConnection
         self._handshake_kwargs: dict[str, Any] = {
             "dialect": RFC6455,
@@ -201,7 +200,7 @@ class connect:  # noqa: N801 - a verb, as in ``websockets``
                 connection = self.make_connection(
                     loop, self._new_handshake(), self.limits, self.logger
                 )
-                connection.callbacks = self.listener
+                connection.listener = self.listener
                 await self._dial(loop, connection)
                 await connection.wait_open()
         except TimeoutError as exc:

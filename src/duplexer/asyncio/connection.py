@@ -41,6 +41,15 @@ class Listener:
         """The connection has ended; ``exc`` tells how. Nothing comes after this."""
 
 
+def check_listener(listener: Any) -> Any:
+    """``listener``; ``TypeError`` if it is not one, and not the class of one."""
+    for name in ("on_open", "on_message", "on_close"):
+        if not callable(getattr(listener, name, None)):
+            kind = type(listener).__name__
+            raise TypeError(f"listener must be a Listener or its class, not {kind} (no {name})")
+    return listener
+
+
 class Stream:
     """The pieces of one message, as an async iterator.
 

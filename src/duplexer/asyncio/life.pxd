@@ -12,10 +12,12 @@ cdef class Life(Wire):
     cdef list _early
     cdef double _timer_due
     cdef int _stage
-    cdef public bint is_server
-    cdef bint _half_closed
+    cdef readonly bint is_server
+    cdef bint _half_closed, _parked
 
+    @cython.locals(answers=int)
     cdef int _advance(self, object value, object error) except -1
+    cdef int _park(self) except -1
     cdef int _time_limit(self, Read step) except -1
     cdef object _call(self, Call step)
     cdef int _await(self, object value) except -1

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Life"]
 
+#: Answers to plain requests that one connection may have before others have their turn.
+ANSWERS_PER_TURN = 64
+
 _CLOSED_BOTH, _FAILED = Phase.CLOSED_BOTH, Phase.FAILED  # enums are slow to look up
 
 
@@ -40,11 +43,12 @@ class Life(Wire):
         loop: asyncio.AbstractEventLoop,
         limits: Limits,
         logger: logging.Logger | logging.LoggerAdapter[Any],
+        server: bool = False,
     ) -> None:
         super().__init__(loop)
         self.logger = logger
         self.limits = limits
-        self.is_server = False
+        self.is_server = server
         self.queue_messages = (1 << 62) if limits.queue_messages is None else limits.queue_messages
         self.queue_bytes = limits.queue_bytes
         self.write_high = limits.write_high
@@ -61,6 +65,7 @@ class Life(Wire):
         self._stall: asyncio.TimerHandle | None = None
         self._stage = -1
         self._half_closed = False
+        self._parked = False  # requests that were read wait for their answers
         self.drain_waiters: list[asyncio.Future[None]] | None = None
         self.closed_waiters: list[asyncio.Future[None]] | None = None
 
@@ -83,7 +88,7 @@ class Life(Wire):
 
     def opening_data(self, data: bytes) -> None:
         """Bytes of the opening handshake."""
-        if self._call_task is not None:
+        if self._call_task is not None or self._parked:
             if self._early is None:
                 self._early = []
             self._early.append(data)
@@ -93,12 +98,17 @@ class Life(Wire):
     def _advance(self, value: Any, error: BaseException | None) -> int:
         steps = self.steps
         assert steps is not None
+        answers = 0
         try:
             while True:
                 step = steps.send(value) if error is None else steps.throw(error)
                 value = error = None
                 if isinstance(step, Write):
                     self.transport.write(step.data)
+                    answers += 1
+                    if self.write_paused or answers == ANSWERS_PER_TURN:
+                        self._park()
+                        return 0
                 elif isinstance(step, Read):
                     if not self._early:
                         self._time_limit(step)
@@ -110,12 +120,29 @@ class Life(Wire):
                         self._await(value)
                         return 0
         except StopIteration as stop:
-            self.steps = None
-            self._opened(stop.value)
+            outcome = stop.value
         except Exception as exc:  # noqa: BLE001 - whatever it is, the connection is told
             self.steps = None
             self.opening_failed(exc)
+            return 0
+        self.steps = None
+        self._opened(outcome)
         return 0
+
+    def _park(self) -> int:
+        # So many answers at once, or more than the peer has read: it and the others first.
+        self._parked = True
+        self.transport.pause_reading()
+        if not self.write_paused:
+            self.loop.call_soon(self.go_on)
+        return 0
+
+    def go_on(self) -> None:
+        """Answer the requests that are left, if the peer has read the answers so far."""
+        if self._parked and not self.write_paused and not self.lost:
+            self._parked = False
+            self.transport.resume_reading()
+            self._advance(None, None)
 
     def _time_limit(self, step: Read) -> int:
         if step.stage == self._stage:
@@ -290,7 +317,7 @@ class Life(Wire):
             self._wake_at(due, now)
         elif self.steps is None:
             self.transport.abort()
-        elif self._call_task is None:
+        elif self._call_task is None and not self._parked:
             self._open_due = None
             self._advance(None, TimeoutError("timed out during opening handshake"))
         return 0
@@ -299,7 +326,10 @@ class Life(Wire):
 
     def eof_received(self) -> bool:
         """Part of asyncio's Protocol: the peer sends no more, so we need not either."""
-        if self.session is None and self.steps is not None and self._call_task is None:
+        if self.session is not None:
+            self.session.start_closing(monotonic())  # it has to read what is left in time
+            self.rearm()
+        elif self.steps is not None and self._call_task is None and not self._parked:
             self._advance(b"", None)
         return False
 
@@ -339,6 +369,8 @@ class Life(Wire):
             self.session.resume_sending()
             if self.session.cork.size:
                 self._touch()
+        elif self._parked:
+            self.go_on()
         waiters, self.drain_waiters = self.drain_waiters, None
         for waiter in waiters or ():
             if not waiter.done():

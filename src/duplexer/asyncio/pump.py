@@ -1,8 +1,9 @@
 """Between the event loop and a session: read events in, one write per event or turn out.
 
 While a read event is handled the connection is *corked*: what is sent meanwhile leaves together
-when the event ends. What is sent at any other time leaves when the sender waits for a message, or
-at the end of the loop's turn, whichever comes first. Both are bounded by ``Limits.write_high``.
+when its reader has taken all messages and waits for the next one, or else when the event ends.
+What is sent at any other time leaves when the sender waits for a message, or at the end of the
+loop's turn, whichever comes first. All of it is bounded by ``Limits.write_high``.
 """
 
 from __future__ import annotations
@@ -130,7 +131,9 @@ class Wire(Source):
         self.write_paused = False
         self.read_paused = False
         self.lost = False
-        self.dropped = False  # the transport has let go: connection_lost() is going to be called
+        # Our own transport has let go: connection_lost() is going to be called, and no deadline is
+        # needed any more. (Of others we only hear by that call.)
+        self.dropped = False
         self.returning = False  # next_turn() is going to be called
         self.written = 0  # bytes handed to the transport, in all
         self.streaming: Receiving | None = None  # the reader that takes a message in pieces
@@ -174,11 +177,13 @@ class Wire(Source):
             if session.breach is not None:
                 self._break_off()
         finally:
-            if session.cork.size:
-                self._flush()
-            self.corked = False
+            try:
+                if session.cork.size:
+                    self._flush()  # corked still: the deadline is looked at once, below
+            finally:
+                self.corked = False
         if not session.is_open:
-            self.on_closing()
+            self.on_closing()  # first: if that ends it, there is no deadline any more
         if session.restless():
             self.rearm()
         return 0
@@ -314,6 +319,8 @@ class Wire(Source):
             self._flush()  # the sender waits for the answer: the sooner it is on its way the better
         if self.read_paused:
             self._resume_if_room()
+        if self.listener is not None:
+            raise ConcurrencyError("recv() is called on a connection that has a listener")
         return None
 
     def recv(self, decode: bool | None = None) -> Any:
@@ -402,14 +409,18 @@ class Wire(Source):
         cork = session.cork
         self.written += cork.size
         data = cork.take()
-        if isinstance(data, bytes):
-            if self.outlet is not None:
+        try:
+            if not isinstance(data, bytes):
+                self.transport.writelines(data)
+            elif self.outlet is not None:
                 self.outlet.write(data)
             else:
                 self.write(data)
+        except BaseException:
+            self.transport.abort()  # something is lost, perhaps half a frame: nothing may follow
+            raise
+        if isinstance(data, bytes):
             cork.give_back(data)
-        else:
-            self.transport.writelines(data)
         if not self.corked and session.restless():
             self.rearm()  # or who only sends would never give back what compressing took
         return 0

@@ -70,8 +70,7 @@ class ServerConnection(Connection):
     __slots__ = ("handler_task", "server")
 
     def __init__(self, server: Server) -> None:
-        super().__init__(server.loop, server.serving.limits, server.logger)
-        self.is_server = True
+        super().__init__(server.loop, server.serving.limits, server.logger, server=True)
         self.server = server
         self.handler_task: asyncio.Task[None] | None = None
 

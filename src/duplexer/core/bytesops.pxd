@@ -49,6 +49,7 @@ cdef class Cork:
 
     cdef bint _take_spare(self, Py_ssize_t n) noexcept
     cpdef int give_back(self, bytes data) except -1
+    cdef int _trim(self) except -1
     cdef int _leave_run(self) except -1
     cdef int _seal(self) except -1
     cdef int _copy(self, const uint8_t* src, Py_ssize_t n, uint32_t key) except -1

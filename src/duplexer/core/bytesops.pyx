@@ -228,7 +228,11 @@ cdef class Growing:
             self.clear()
             return b""
         if self.size < self._room:
-            _PyBytes_Resize(&self._bytes, self.size)
+            try:
+                _PyBytes_Resize(&self._bytes, self.size)
+            except:  # what there was is lost
+                self._room = self.size = 0
+                raise
         out = <bytes>self._bytes
         self.clear()
         return out
@@ -277,8 +281,9 @@ cdef class Growing:
 
 # -- outgoing ----------------------------------------------------------------------------------------
 
-# What was written last and nobody kept: the next one who collects begins with it, and has no need
-# to grow. It shrinks to what was written, so it is no larger than traffic makes it.
+# The largest of what was written of late and nobody kept (the argument of give_back is borrowed: one
+# reference is the caller's own, and there is no other). The next one who collects begins with it, and
+# need not grow. What is then written is cut to its size, so the spare follows the traffic.
 cdef PyObject* spare = NULL
 
 
@@ -310,6 +315,7 @@ cdef class Cork:
                 self._bytes = PyBytes_FromStringAndSize_(NULL, n)
                 self._room = n
             return 0
+        # Who sends more than once in a turn mostly sends much more: few steps.
         room = max(self._used + n, 4 * self._room + 256)
         try:
             _PyBytes_Resize(&self._bytes, room)
@@ -339,6 +345,16 @@ cdef class Cork:
                 spare = <PyObject*>data
         return 0
 
+    cdef int _trim(self) except -1:
+        if self._used < self._room:
+            try:
+                _PyBytes_Resize(&self._bytes, self._used)
+            except:  # what there was is lost
+                self._used = self._room = 0
+                self.size = sum([len(piece) for piece in self._sealed or ()])
+                raise
+        return 0
+
     cdef int _leave_run(self) except -1:
         # Something else is to be sent after it.
         self._sealed = [self._run.join(self._pieces)]
@@ -352,8 +368,7 @@ cdef class Cork:
         if self._sealed is None:
             self._sealed = []
         if self._used:
-            if self._used < self._room:
-                _PyBytes_Resize(&self._bytes, self._used)
+            self._trim()
             piece = <bytes>self._bytes
             self._sealed.append(piece)
         Py_XDECREF(self._bytes)
@@ -463,8 +478,7 @@ cdef class Cork:
             return pieces[0] if len(pieces) == 1 else pieces
         if self._used == 0:
             return b""
-        if self._used < self._room:
-            _PyBytes_Resize(&self._bytes, self._used)
+        self._trim()
         out = <bytes>self._bytes
         Py_XDECREF(self._bytes)
         self._bytes = NULL

@@ -2,14 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from duplexer.errors import ProtocolError, WebSocketException
 
 if TYPE_CHECKING:
+    from duplexer.core.closing import State
     from duplexer.core.session import Session
+    from duplexer.errors import Close
 
-__all__ = ["explain"]
+__all__ = ["Facts", "explain", "facts_of"]
+
+
+class Facts(NamedTuple):
+    """What there is to say: as it is now, and without the session, which may be large."""
+
+    error: BaseException | None
+    rcvd: Close | None
+    sent: Close | None
+    rcvd_then_sent: bool | None
+    state: State
+    last_rcvd: tuple[int, int]  # opcode and size
+    last_sent: tuple[int, int]
+    excerpt: bytes
+
+
+def facts_of(session: Session) -> Facts:
+    """What there is to say of ``session`` now."""
+    return Facts(
+        session.error,
+        session.close_rcvd,
+        session.close_sent,
+        session.rcvd_then_sent,
+        session.state,
+        (session.decoder.last_opcode, session.decoder.last_size),
+        (session.encoder.last_opcode, session.encoder.last_size),
+        session.excerpt,
+    )
+
 
 _OPCODES = {
     0: "continuation",
@@ -36,23 +66,23 @@ _CURES = {
 }
 
 
-def _who(session: Session) -> str:
-    rcvd, sent = session.close_rcvd, session.close_sent
-    if session.error is not None and isinstance(session.error, ProtocolError):
-        return f"We failed the connection because the peer broke a rule: {session.error}."
-    if rcvd is not None and session.rcvd_then_sent is not False:
+def _who(facts: Facts) -> str:
+    rcvd, sent = facts.rcvd, facts.sent
+    if facts.error is not None and isinstance(facts.error, ProtocolError):
+        return f"We failed the connection because the peer broke a rule: {facts.error}."
+    if rcvd is not None and facts.rcvd_then_sent is not False:
         return f"The peer closed the connection: {rcvd}."
     if sent is not None and rcvd is not None:
         return f"We closed the connection: {sent}; the peer confirmed: {rcvd}."
     if sent is not None:
         return f"We closed the connection: {sent}; the peer did not confirm."
-    if session.state.name == "OPEN":
+    if facts.state.name == "OPEN":
         return "The connection is open."
     return "The connection was lost: it ended without a Close from either side."
 
 
-def _advice(session: Session) -> str:
-    error, rcvd = session.error, session.close_rcvd
+def _advice(facts: Facts) -> str:
+    error, rcvd = facts.error, facts.rcvd
     if isinstance(error, WebSocketException) and error.advice:
         return error.advice
     if isinstance(error, TimeoutError):
@@ -62,7 +92,7 @@ def _advice(session: Session) -> str:
         )
     if rcvd is not None:
         return _CURES.get(rcvd.code, "")
-    if session.state.name == "OPEN":
+    if facts.state.name == "OPEN":
         return ""
     return (
         "The peer's process died, its machine or the network went away, or a proxy cut an idle "
@@ -76,16 +106,16 @@ def _last(direction: str, opcode: int, size: int) -> str:
     return f"Last frame {direction}: {_OPCODES.get(opcode, opcode)}, {size} bytes."
 
 
-def explain(session: Session) -> str:
+def explain(facts: Facts) -> str:
     """Who closed, why, the last frame each way, the likely cause and its cure."""
-    lines = [_who(session)]
-    if session.error is not None:
-        lines.append(f"Cause: {type(session.error).__name__}: {session.error}")
-    lines.append(_last("received", session.decoder.last_opcode, session.decoder.last_size))
-    lines.append(_last("sent", session.encoder.last_opcode, session.encoder.last_size))
-    if session.excerpt:
-        lines.append(f"It was reading: {session.excerpt.hex(' ')}")
-    advice = _advice(session)
+    lines = [_who(facts)]
+    if facts.error is not None:
+        lines.append(f"Cause: {type(facts.error).__name__}: {facts.error}")
+    lines.append(_last("received", *facts.last_rcvd))
+    lines.append(_last("sent", *facts.last_sent))
+    if facts.excerpt:
+        lines.append(f"It was reading: {facts.excerpt.hex(' ')}")
+    advice = _advice(facts)
     if advice:
         lines.append(f"What to do: {advice}")
     return "\n".join(lines)

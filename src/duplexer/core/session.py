@@ -7,6 +7,7 @@ for rule the protocol is here and in the modules below; no socket, clock, task o
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from duplexer.core import opcodes
@@ -275,7 +276,11 @@ class Session(Sender):
         """A deadline may have come. True if the connection is to be aborted at once."""
         if self._close_due is not None and now >= self._close_due:
             if self.error is None and self.phase is not _CLOSED_BOTH:
-                self.error = TimeoutError("the close handshake was not finished in time")
+                self.error = TimeoutError(
+                    "the peer has stopped sending, and did not read the rest in time"
+                    if self.is_open
+                    else "the close handshake was not finished in time"
+                )
             return True
         if self._idle_due is not None and 0 <= self._idle_due <= now:
             self._idle_due = now + self.limits.deflate_idle if self._used_contexts else None
@@ -335,8 +340,11 @@ class Session(Sender):
 
     def closed_error(self) -> ConnectionClosed:
         """The exception that tells how it ended; its cause is what broke it, if anything did."""
+        from duplexer.core.explain import explain, facts_of  # only where something has ended
+
         kind = ConnectionClosedOK if self.ended_well() else ConnectionClosedError
-        exc = kind(self.close_rcvd, self.close_sent, self.rcvd_then_sent, self.explain)
+        explanation = functools.partial(explain, facts_of(self))
+        exc = kind(self.close_rcvd, self.close_sent, self.rcvd_then_sent, explanation)
         exc.__cause__ = self.error
         return exc
 
@@ -348,9 +356,9 @@ class Session(Sender):
 
     def explain(self) -> str:
         """Who closed, why, the last frame each way, the likely cause and its cure."""
-        from duplexer.core.explain import explain  # only where somebody asks
+        from duplexer.core.explain import explain, facts_of  # only where somebody asks
 
-        return explain(self)
+        return explain(facts_of(self))
 
 
 def check_close(code: int | None, reason: str) -> Close:

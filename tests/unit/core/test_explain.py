@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from duplexer.core.explain import explain
+from duplexer.core.explain import explain, facts_of
 from duplexer.core.session import Session
 from duplexer.errors import RULES
 from tests.wire.frames import CLOSE, PING, TEXT, build, close_body
@@ -12,7 +12,7 @@ from tests.wire.sessions import feed, make, to
 
 
 def words(session: Session, *expected: str) -> str:
-    text = explain(session)
+    text = explain(facts_of(session))
     for each in expected:
         assert each in text, text
     assert session.explain() == text == session.closed_error().explain()
@@ -87,4 +87,4 @@ def test_what_it_was_reading_is_bounded() -> None:
     session = make()
     feed(session, b"\xff" * 10_000)
     assert len(session.excerpt) == 64
-    assert len(explain(session)) < 1000
+    assert len(explain(facts_of(session))) < 1000
