@@ -50,6 +50,7 @@ class Load:
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections: dict[int, ClientConnection] = {}
         self._receivers: dict[int, Receiver] = {}
+        self._answered_before = 0  # answers on connections that have ended
         self._senders: list[Sender] = []
         self._publisher: Publisher | None = None
         if plan.broadcast:
@@ -236,10 +237,14 @@ class Load:
         end = perf_counter_ns() + int(seconds * 1e9)
         await self._until(end, lambda: not self._goes_on())
 
+    def _answered(self) -> int:
+        """How many answers have come: what a server sends on its own account is none."""
+        return self._answered_before + sum(each.heard for each in self._receivers.values())
+
     async def _until_quiet(self, patience: float) -> None:
-        """Wait until nothing flies, or nothing has come for ``patience`` seconds."""
+        """Wait until nothing flies, or no answer has come for ``patience`` seconds."""
         traffic, was_stopped = self.traffic, self.stopped
-        heard, quarters = traffic.received, 0
+        answered, quarters = self._answered(), 0
         while (traffic.flying or traffic.budget) and self._connections and quarters < 4:
             if self.stopped and not was_stopped:
                 return
@@ -248,9 +253,8 @@ class Load:
                 async with asyncio.timeout(patience / 4):
                     await self._changed.wait()
             except TimeoutError:
-                quarters += 1
-            if traffic.received != heard:
-                heard, quarters = traffic.received, 0
+                before, answered = answered, self._answered()
+                quarters = quarters + 1 if answered == before else 0
         self._given_up = quarters == 4
 
     def stop(self) -> None:
@@ -270,6 +274,7 @@ class Load:
             mistakes.add("unclean-close")
         if self._connections.pop(receiver.number, None) is not None:
             del self._receivers[receiver.number]
+            self._answered_before += receiver.heard
             if self.phase != "closing":
                 self._give_up(receiver)
         self._changed.set()
@@ -321,12 +326,14 @@ class Load:
 def _no_garbage_collection() -> Iterator[None]:
     # Looking through ten thousand connections would be a pause that the server gets the blame for.
     # No message leaves a cycle behind.
+    was_enabled = gc.isenabled()
     gc.collect()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if was_enabled:
+            gc.enable()
 
 
 def _raise_file_limit() -> None:

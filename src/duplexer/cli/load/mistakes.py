@@ -12,7 +12,8 @@ from duplexer.errors import ConnectionClosed
 
 __all__ = ["MESSAGE_KINDS", "Mistake", "Mistakes", "difference"]
 
-#: Rows of a report: reasons that differ each time are counted together beyond.
+#: Rows of a report: reasons that differ each time are counted together beyond. The kinds below
+#: are few, and always have their own.
 MOST_ROWS = 40
 
 #: Messages that were not what they should be: the kind, what it means, what to do about it.
@@ -124,7 +125,9 @@ class Mistakes:
             self._count(dataclasses.replace(row))
 
     def _count(self, row: Mistake) -> None:
-        if (row.kind, row.message) not in self.rows and len(self.rows) >= MOST_ROWS:
+        has_own_words = row.kind not in MESSAGE_KINDS and row.kind not in OTHER_KINDS
+        is_new = (row.kind, row.message) not in self.rows
+        if has_own_words and is_new and len(self.rows) >= MOST_ROWS:
             row.message, row.example = "for other reasons", row.message
         known = self.rows.setdefault((row.kind, row.message), row)
         if known is not row:

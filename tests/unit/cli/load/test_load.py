@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
+import gc
 import hashlib
 import socket
 from typing import Any
@@ -200,6 +202,58 @@ async def test_nothing_is_answered() -> None:
     assert load.outcome().status() == Status.WRONG
 
 
+async def test_what_comes_unasked_is_no_answer() -> None:
+    seen = 0
+
+    async def handler(ws: ServerConnection) -> None:
+        nonlocal seen
+        seen += 1
+        if seen > 1:
+            await ws.wait_closed()
+        while ws.state.name == "OPEN":
+            await ws.send("beat")
+            await asyncio.sleep(0.02)
+
+    async with serving(handler) as uri:
+        load = await put(plan(uri, in_flight=1, count=2, answer_timeout=0.4))
+    found = kinds(load)
+    assert found["unanswered"] == 1
+    assert found["unasked"] > 1
+
+
+async def test_a_connection_that_ends_is_no_answer() -> None:
+    seen = 0
+
+    async def handler(ws: ServerConnection) -> None:
+        nonlocal seen
+        seen += 1
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.2 * seen):
+                await ws.wait_closed()
+        ws.abort()
+
+    async with serving(handler) as uri:
+        load = await put(plan(uri, connections=30, in_flight=1, count=30, answer_timeout=0.4))
+    assert 0 < load.outcome().lasted < 30
+    assert kinds(load)["unanswered"] == 30
+
+
+async def test_each_delivery_of_a_broadcast_is_an_answer() -> None:
+    members: list[ServerConnection] = []
+
+    async def handler(ws: ServerConnection) -> None:
+        members.append(ws)
+        async for message in ws:
+            for member in members:
+                await asyncio.sleep(0.1)  # all together it takes longer than the patience
+                await member.send(message)
+
+    async with serving(handler) as uri:
+        load = await put(plan(uri, broadcast="all", connections=8, count=1, answer_timeout=0.4))
+    assert kinds(load) == {}
+    assert load.outcome().received == 8
+
+
 async def test_a_close_is_not_answered() -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await shake_hands(reader, writer)
@@ -327,6 +381,25 @@ async def test_stopped_while_answers_are_missing() -> None:
             await running
             await load.close()
     assert kinds(load) == {"unanswered": 8}
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+async def test_garbage_collection_is_afterwards_as_it_was(enabled: bool) -> None:
+    meanwhile: list[bool] = []
+    before = gc.isenabled()
+    async with serving(echo) as uri:
+        load = Load(plan(uri))
+        load.on_measuring = lambda _: meanwhile.append(gc.isenabled())
+        await load.open()
+        try:
+            (gc.enable if enabled else gc.disable)()
+            await load.run()
+            afterwards = gc.isenabled()
+        finally:
+            (gc.enable if before else gc.disable)()
+        await load.close()
+    assert meanwhile == [False, False]
+    assert afterwards == enabled
 
 
 async def test_progress() -> None:

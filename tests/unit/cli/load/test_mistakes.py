@@ -98,6 +98,34 @@ def test_a_server_cannot_make_the_report_endless() -> None:
     assert len(mistakes.rows) == MOST_ROWS + 1
 
 
+def many_reasons() -> Mistakes:
+    """As many rows as there may be."""
+    mistakes = Mistakes()
+    for number in range(MOST_ROWS):
+        mistakes.add_closed(ConnectionClosedError(Close(4000, f"r{number}"), None))
+    assert len(mistakes.rows) == MOST_ROWS
+    return mistakes
+
+
+@pytest.mark.parametrize("kind", [*MESSAGE_KINDS, *OTHER_KINDS])
+def test_a_kind_keeps_its_words_when_there_are_many_reasons(kind: str) -> None:
+    words, cure = {**MESSAGE_KINDS, **OTHER_KINDS}[kind]
+    mistakes = many_reasons()
+    mistakes.add(kind, "the first")
+    mistakes.add(kind)
+    (row,) = (row for row in mistakes.sorted() if row.kind == kind)
+    assert (row.message, row.cure, row.count, row.example) == (words, cure, 2, "the first")
+
+
+def test_a_verdict_may_change_when_there_are_many_reasons() -> None:
+    mistakes = many_reasons()
+    mistakes.add("lost", "where")
+    mistakes.move("lost", "out-of-order")
+    (row,) = (row for row in mistakes.sorted() if row.kind != "closed")
+    assert (row.kind, row.count, row.example) == ("out-of-order", 1, "where")
+    assert row.message == MESSAGE_KINDS["out-of-order"][0]
+
+
 def test_merging() -> None:
     ours, theirs = Mistakes(), Mistakes()
     ours.add("lost")
