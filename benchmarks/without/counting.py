@@ -115,11 +115,9 @@ def _minor_faults(pid: int) -> int:
 
 
 def _strace_total(text: str) -> int:
-    """The last line of its summary: seconds, microseconds of a call, calls."""
-    for line in reversed(text.splitlines()):
-        if line.endswith("total"):
-            return next(int(word) for word in line.split()[2:] if word.isdigit())
-    raise MeasurementError("strace counted nothing")
+    """Of its summary: percents, seconds, microseconds of a call, calls, perhaps errors, name."""
+    rows = [line.split() for line in text.splitlines() if not line.endswith("total")]
+    return sum(int(row[3]) for row in rows if len(row) > 4 and row[3].isdigit())
 
 
 COUNTS: dict[str, Count] = {"instructions": instructions, "calls": calls, "faults": faults}

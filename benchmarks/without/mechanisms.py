@@ -58,6 +58,7 @@ MECHANISMS = (
         "read-buffer",
         "each read makes `bytes` of its own, of up to 256 KiB, as asyncio does",
         ("ping", "mega"),
+        counted="",
     ),
     Mechanism(
         "tcp",
@@ -81,7 +82,7 @@ MECHANISMS = (
         "encode-once",
         "`broadcast` frames and compresses for each receiver",
         ("fan-out", "deflate-fan-out"),
-        counted="fan-out",
+        counted="fan-out-burst",
     ),
     Mechanism(
         "random-pool",
