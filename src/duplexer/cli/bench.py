@@ -143,7 +143,7 @@ _CONNECTIONS = (
         default=5.0,
         show_default=True,
         metavar="SECONDS",
-        help="How long to wait at the end, without anything coming, for what is missing.",
+        help="How long to wait at the end, without an answer coming, for what is missing.",
     ),
     click.option(
         "--close-timeout",

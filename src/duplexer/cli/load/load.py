@@ -254,7 +254,8 @@ class Load:
                     await self._changed.wait()
             except TimeoutError:
                 before, answered = answered, self._answered()
-                quarters = quarters + 1 if answered == before else 0
+                # while nothing is due there is nothing to wait for
+                quarters = quarters + 1 if answered == before and traffic.flying else 0
         self._given_up = quarters == 4
 
     def stop(self) -> None:

@@ -412,3 +412,10 @@ async def test_progress() -> None:
         assert (load.progress().phase, load.progress().received) == ("last answers", 100)
         await load.close()
         assert load.progress().phase == "closing"
+
+
+async def test_a_count_at_a_slow_rate_is_sent_to_its_end() -> None:
+    async with serving(echo) as uri:
+        load = await put(plan(uri, connections=1, in_flight=1, count=3, rate=4, answer_timeout=0.1))
+    assert kinds(load) == {}
+    assert load.outcome().latency.total == 3
