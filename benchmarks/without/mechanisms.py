@@ -77,7 +77,6 @@ MECHANISMS = (
     Mechanism(
         "large-buffers", "buffers of large messages are not used again", ("mega",), counted="mega"
     ),
-    Mechanism("small-buffers", "nor is what was written last", ("ping", "fan-out")),
     Mechanism(
         "encode-once",
         "`broadcast` frames and compresses for each receiver",

@@ -419,8 +419,6 @@ class Wire(Source):
         except BaseException:
             self.transport.abort()  # something is lost, perhaps half a frame: nothing may follow
             raise
-        if isinstance(data, bytes):
-            cork.give_back(data)
         if not self.corked and session.restless():
             self.rearm()  # or who only sends would never give back what compressing took
         return 0

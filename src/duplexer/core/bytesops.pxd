@@ -47,8 +47,6 @@ cdef class Cork:
     cdef list _sealed
     cdef readonly Py_ssize_t size
 
-    cdef bint _take_spare(self, Py_ssize_t n) noexcept
-    cpdef int give_back(self, bytes data) except -1
     cdef int _trim(self) except -1
     cdef int _leave_run(self) except -1
     cdef int _seal(self) except -1

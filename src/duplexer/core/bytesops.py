@@ -239,7 +239,3 @@ class Cork:
         self._open = bytearray()
         self.size = 0
         return out
-
-    def give_back(self, data: bytes) -> int:
-        """What ``take()`` gave has been written; if nobody has kept it, its memory is reused."""
-        return 0

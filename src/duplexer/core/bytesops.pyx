@@ -281,12 +281,6 @@ cdef class Growing:
 
 # -- outgoing ----------------------------------------------------------------------------------------
 
-# The largest of what was written of late and nobody kept (the argument of give_back is borrowed: one
-# reference is the caller's own, and there is no other). The next one who collects begins with it, and
-# need not grow. What is then written is cut to its size, so the spare follows the traffic.
-cdef PyObject* spare = NULL
-
-
 # Who publishes many messages in a turn sends the same ones in the same order to many connections:
 # they are joined once for all of them. As long as a connection sends nothing else, it only counts.
 cdef Run latest = None
@@ -311,9 +305,8 @@ cdef class Cork:
         if self._run is not None:
             self._leave_run()
         if self._bytes == NULL:
-            if not self._take_spare(n):
-                self._bytes = PyBytes_FromStringAndSize_(NULL, n)
-                self._room = n
+            self._bytes = PyBytes_FromStringAndSize_(NULL, n)
+            self._room = n
             return 0
         # Who sends more than once in a turn mostly sends much more: few steps.
         room = max(self._used + n, 4 * self._room + 256)
@@ -324,25 +317,6 @@ cdef class Cork:
             self.size = sum([len(piece) for piece in self._sealed or ()])
             raise
         self._room = room
-        return 0
-
-    cdef bint _take_spare(self, Py_ssize_t n) noexcept:
-        global spare
-        if spare == NULL or n > PyBytes_GET_SIZE(<object>spare):
-            return False
-        self._bytes = spare
-        spare = NULL
-        (<PyBytesObject*>self._bytes).ob_shash = -1  # of what was in it
-        self._room = PyBytes_GET_SIZE(<object>self._bytes)
-        return True
-
-    cpdef int give_back(self, bytes data) except -1:
-        global spare
-        if Py_REFCNT(<PyObject*>data) == 1 and PyBytes_GET_SIZE(data) <= BIG:
-            if spare == NULL or PyBytes_GET_SIZE(<object>spare) <= PyBytes_GET_SIZE(data):
-                Py_INCREF(data)
-                Py_XDECREF(spare)
-                spare = <PyObject*>data
         return 0
 
     cdef int _trim(self) except -1:

@@ -454,30 +454,6 @@ def test_a_part_of_what_is_not_text_cannot_be_taken() -> None:
         growing.take_text_part()
 
 
-@pytest.mark.parametrize("sizes", [(10, 10), (10, 2000), (2000, 10), (30_000, 32_000), (40_000, 5)])
-def test_what_was_written_is_collected_into_again_only_if_nobody_kept_it(
-    sizes: tuple[int, int],
-) -> None:
-    first, second = (bytes([65 + i]) * n for i, n in enumerate(sizes))
-    for keep in (True, False):
-        cork = bytesops.Cork()
-        cork.put(memoryview(first), len(first), 0)
-        if keep:
-            kept = cork.take()
-            hash(kept)
-            cork.give_back(kept)
-        else:
-            cork.give_back(cork.take())
-        for _ in range(3):
-            cork.put(memoryview(second), len(second), 0)
-            cork.put2(1, 2)
-        again = joined(cork.take())
-        assert again == (second + b"\1\2") * 3
-        assert hash(again) == hash(bytes(bytearray(again)))
-        if keep:
-            assert kept == first
-
-
 def test_what_many_send_is_right_for_each() -> None:
     rng = random.Random(1)
     shared = [bytes([65 + i]) * n for i, n in enumerate([1, 130, 2000, 40_000])]
@@ -498,9 +474,6 @@ def test_what_many_send_is_right_for_each() -> None:
                 taken = corks[i].take()
                 assert joined(taken) == wanted[i]
                 assert corks[i].size == 0
-                if isinstance(taken, bytes):
-                    corks[i].give_back(taken)
-                del taken
                 wanted[i] = b""
             else:
                 corks[i].put_shared(message)
