@@ -148,7 +148,8 @@ class Demo:
                 iso = stamp.isoformat(timespec="milliseconds")
                 await ws.send(compact({"tick": number, "time": iso, "unix": round(now, 3)}))
                 number += 1
-                await asyncio.sleep(1 - time.time() % 1)
+                # On the full second. A timer may be a little early: that is no second one.
+                await asyncio.sleep(int(now + 0.5) + 1 - time.time())
         except ConnectionClosed:
             return
 
