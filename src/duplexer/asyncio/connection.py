@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import codecs
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable
 from time import monotonic
 from typing import Any, Self
 
 from duplexer.asyncio.awaiting import Receiving
 from duplexer.asyncio.life import Life
 from duplexer.core import opcodes
-from duplexer.core.events import Piece
 from duplexer.core.prepared import Prepared
-from duplexer.core.sending import contiguous
 from duplexer.driver.base import ConnectionBase
+from duplexer.driver.streaming import WHOLE, Fragments, Pieces, check_message, control_payload
 from duplexer.errors import (
     ConcurrencyError,
     ConnectionClosed,
@@ -50,94 +48,38 @@ def check_listener(listener: Any) -> Any:
     return listener
 
 
-class Stream:
-    """The pieces of one message, as an async iterator.
+class Stream(Pieces):
+    """The pieces of one message, as an async iterator."""
 
-    No generator: one of those would end some time after a ``break``, when the next ``recv()`` has
-    come already.
-    """
-
-    __slots__ = ("_connection", "_decode", "_decoder", "_delivered", "_finished", "_receiving")
+    __slots__ = ()
 
     def __init__(self, connection: Connection, decode: bool | None) -> None:
-        self._connection = connection
-        self._decode = decode
-        self._decoder: codecs.IncrementalDecoder | None = None
-        self._receiving: Receiving | None = None  # while we are the connection's reader
-        self._delivered = False
-        self._finished = False
+        super().__init__(connection, decode)
+        self.reader = Receiving(connection, False)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> str | bytes:
-        if self._finished:
-            raise StopAsyncIteration
-        receiving = self._begin() if self._receiving is None else self._receiving
-        while True:
+        while not self.finished:
+            self.begin()
             try:
-                message = await receiving
+                message = await self.reader
             except asyncio.CancelledError:
-                self._pause()
+                self.pause()
                 raise
             except ConnectionClosed:
-                self._leave()
+                self.leave()
                 raise
-            last = True
-            if isinstance(message, Piece):
-                last = message.fin
-                message = message.data
-            if last:
-                self._finished = True
-                self._leave()
-            message = self._convert(message, last)
-            if message or (last and not self._delivered):
-                self._delivered = True
-                return message
-            if last:
-                raise StopAsyncIteration
+            piece = self.take(message)
+            if piece is not None:
+                return piece
+        raise StopAsyncIteration
 
     async def aclose(self) -> None:
         """Discard the rest of the message."""
-        self._leave()
-        self._finished = True
-
-    def __del__(self) -> None:
-        self._leave()
-
-    def _begin(self) -> Receiving:
-        connection = self._connection
-        session = connection.open_session()
-        if connection.receiver is not None or connection.streaming is not None:
-            raise ConcurrencyError("recv_streaming() is called while another task is receiving")
-        if not session.inbox.count:
-            session.assembler.streaming = True
-            session.assembler.flush_piece()
-        self._receiving = connection.streaming = Receiving(connection, False)
-        return self._receiving
-
-    def _pause(self) -> None:
-        # Cancelled. If nothing of the message was taken, somebody else may take all of it.
-        session = self._connection.open_session()
-        if not self._delivered and not isinstance(session.inbox.first, Piece):
-            session.assembler.streaming = False
-            self._receiving = self._connection.streaming = None
-
-    def _leave(self) -> None:
-        if self._receiving is None:
-            return
-        self._receiving = self._connection.streaming = None
-        if not self._finished:
-            self._connection.open_session().assembler.abandon()
-
-    def _convert(self, message: str | bytes, last: bool) -> str | bytes:
-        if self._decode is False and isinstance(message, str):
-            return message.encode()
-        if self._decode and isinstance(message, bytes):
-            if self._decoder is None:
-                self._decoder = codecs.getincrementaldecoder("utf-8")()
-            return self._decoder.decode(message, last)
-        return message
+        self.leave()
+        self.finished = True
 
 
 class Connection(Life, ConnectionBase, asyncio.BufferedProtocol):
@@ -193,6 +135,10 @@ class Connection(Life, ConnectionBase, asyncio.BufferedProtocol):
         if self.session is not None and self.session.is_open:
             self.start_close(1011)
 
+    def is_receiving(self) -> bool:
+        """Whether a task waits for a message."""
+        return self.receiver is not None
+
     # -- sending ---------------------------------------------------------------------------------
 
     def send_at_once(self, message: Any, text: bool | None, compress: bool | None) -> None:
@@ -211,24 +157,17 @@ class Connection(Life, ConnectionBase, asyncio.BufferedProtocol):
 
     def send_slowly(self, message: Any, text: bool | None, compress: bool | None) -> Any:
         """Send what is not simply a message, or when it is not simply possible."""
-        if isinstance(message, (str, bytes, bytearray, memoryview, Prepared)):
-            if isinstance(message, Prepared) and self.fragmenting is None and not self.write_paused:
-                self._send_prepared(message)
-                return self.drain()
-            return self._send_later(message, text, compress)
-        if isinstance(message, Mapping):
-            raise TypeError("message must be str, bytes-like or an iterable, not a mapping")
+        message = check_message(message)
         if isinstance(message, AsyncIterable):
             return self._send_fragments(message, text, compress)
-        if isinstance(message, Iterable):
-            try:
-                view = memoryview(message)  # type: ignore[arg-type]
-            except TypeError:
-                return self._send_fragments(_to_async(message), text, compress)
-            return self.send(contiguous(view), text, compress=compress)
-        raise TypeError(
-            f"message must be str, bytes-like or an iterable of these, not {type(message).__name__}"
-        )
+        if not isinstance(message, WHOLE):
+            return self._send_fragments(_to_async(message), text, compress)
+        if self.fragmenting is not None or self.write_paused:
+            return self._send_later(message, text, compress)
+        if isinstance(message, Prepared):
+            self._send_prepared(message)
+            return self.drain()
+        return self.send(message, text, compress=compress)
 
     def _send_prepared(self, message: Prepared) -> None:
         session = self.open_session()
@@ -256,31 +195,19 @@ class Connection(Life, ConnectionBase, asyncio.BufferedProtocol):
     async def _send_fragments(
         self, messages: AsyncIterable[Any], text: bool | None, compress: bool | None
     ) -> None:
-        # The first piece says whether it is text; the last frame is an empty one, because only the
-        # end of the iteration says which piece was the last.
         while self.fragmenting is not None:
             await asyncio.shield(self.fragmenting)
-        session = self.open_session()
+        fragments = Fragments(self.open_session(), text, compress)
         self.fragmenting = self.loop.create_future()
-        kind: bool | None = None
         try:
             async for piece in messages:
-                is_text = isinstance(piece, str)
-                if kind is None:
-                    kind = is_text
-                elif is_text is not kind:
-                    raise TypeError("all pieces of a message must be str, or all bytes-like")
-                data = piece.encode() if is_text else bytes(contiguous(piece))
-                session.send_part(data, kind if text is None else text, False, compress)
+                fragments.put(piece)
                 self.flush()
                 await self.drain()
-            if kind is not None:
-                session.send_part(b"", False, True)
-                self.touch()
+            fragments.end()
+            self.touch()
         except BaseException as exc:
-            # Half a message is out, and it cannot be finished: the connection is of no use.
-            if kind is not None and session.sending and session.is_open:
-                session.fail(exc, 1011, "error in fragmented message")
+            if fragments.fail(exc):
                 self.settle()
             raise
         finally:
@@ -305,7 +232,7 @@ class Connection(Life, ConnectionBase, asyncio.BufferedProtocol):
         Raises :exc:`~duplexer.errors.ConcurrencyError` if a Ping with it is under way.
         """
         session = self.open_session()
-        payload = session.new_ping_payload() if data is None else _control_payload(data)
+        payload = session.new_ping_payload() if data is None else control_payload(data)
         if session.is_pinging(payload):
             raise ConcurrencyError("already waiting for a pong with the same data")
         waiter: asyncio.Future[float] = self.loop.create_future()
@@ -317,7 +244,7 @@ class Connection(Life, ConnectionBase, asyncio.BufferedProtocol):
     async def pong(self, data: Any = b"") -> None:
         """Send a Pong that nobody asked for (RFC 6455 5.5.3)."""
         session = self.open_session()
-        payload = _control_payload(data)
+        payload = control_payload(data)
         if not session.is_open:
             raise session.closed_error()
         session.send_pong(payload)
@@ -369,13 +296,6 @@ class Connection(Life, ConnectionBase, asyncio.BufferedProtocol):
 
     async def __aexit__(self, exc_type: object, exc: object, tb: object) -> None:
         await self.close(1000 if exc_type is None else 1011)
-
-
-def _control_payload(data: Any) -> bytes:
-    payload = data.encode() if isinstance(data, str) else bytes(contiguous(data))
-    if len(payload) > 125:
-        raise ValueError(f"control frames carry at most 125 bytes, not {len(payload)} (5.5)")
-    return payload
 
 
 async def _to_async(messages: Iterable[Any]) -> AsyncIterator[Any]:
