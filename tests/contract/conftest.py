@@ -1,9 +1,9 @@
 """What every front must do: one suite, written against ``front``, run over all of them.
 
 ``front`` has ``serve`` and ``connect`` under the names that every front gives them, and the few
-things that a test needs beside them: tasks, time, threads. A further front is a class below and a
-parameter in ``FRONTS``; the tests do not change. Tests that are about asyncio itself have the names
-``test_asyncio_*`` and import it.
+things that a test needs beside them: tasks, time, threads. A further front is a file in
+``fronts/`` and a line in ``FRONTS``; the tests do not change. Tests that are about asyncio itself
+have the names ``test_asyncio_*`` and import it.
 
 After every test nothing may be left: no task, no socket, no open connection, no error in a
 callback.
@@ -11,7 +11,6 @@ callback.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import inspect
@@ -19,18 +18,15 @@ import logging
 import os
 import ssl
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 
-import duplexer
-from tests.contract.peers import Raw, RawListener
-
-PATIENCE = 10.0  #: seconds for what takes milliseconds: only a failure waits so long
-
+from tests.contract.fronts.asyncio_front import AsyncioFront
+from tests.contract.fronts.base import Front
 
 # -- certificates --------------------------------------------------------------------------------
 
@@ -57,187 +53,28 @@ def client_context(authority: trustme.CA) -> ssl.SSLContext:
 # -- fronts --------------------------------------------------------------------------------------
 
 
-class AsyncioFront:
-    """asyncio, on its own event loop or on another one's."""
-
-    def __init__(self, loop: str) -> None:
-        self.loop_name = loop
-        self.server_context: ssl.SSLContext | None = None
-        self.client_context: ssl.SSLContext | None = None
-        self.problems: list[str] = []
-        self.forgiven: list[str] = []  # beginnings of problems that a test expects
-        self.servers: list[Any] = []
-
-    @property
-    def secure(self) -> bool:
-        return self.server_context is not None
-
-    # running a test
-
-    def new_loop(self) -> asyncio.AbstractEventLoop:
-        if self.loop_name == "uvloop":
-            import uvloop
-
-            return uvloop.new_event_loop()
-        return asyncio.new_event_loop()
-
-    def run(self, test: Callable[..., Awaitable[None]], arguments: dict[str, Any]) -> None:
-        with asyncio.Runner(loop_factory=self.new_loop) as runner:
-            runner.get_loop().set_exception_handler(self._see)
-            runner.run(self._run(test, arguments))
-        problems = [text for text in self.problems if not text.startswith(tuple(self.forgiven))]
-        assert not problems, "\n".join(problems)
-
-    async def _run(self, test: Callable[..., Awaitable[None]], arguments: dict[str, Any]) -> None:
-        await test(**arguments)
-        mine = asyncio.current_task()
-        with contextlib.suppress(TimeoutError):
-            await self.until(lambda: asyncio.all_tasks() == {mine}, 1.0)
-        for task in asyncio.all_tasks() - {mine}:
-            self.problems.append(f"a task was left behind: {task!r}")
-        for server in self.servers:
-            if server.connections:
-                self.problems.append(f"connections were left behind: {server.connections!r}")
-            if server.opening:
-                self.problems.append(f"half-open connections were left behind: {server.opening!r}")
-
-    def _see(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        self.problems.append(f"{context.get('message')}: {context.get('exception')!r}")
-
-    # the subject
-
-    @contextlib.asynccontextmanager
-    async def serve(self, handler: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        if "path" in kwargs:
-            opening = duplexer.unix_serve(handler, ssl=self.server_context, **kwargs)
-        else:
-            kwargs.setdefault("ssl", self.server_context)
-            opening = duplexer.serve(handler, "127.0.0.1", 0, **kwargs)
-        async with opening as server:
-            self.servers.append(server)
-            yield server
-
-    def uri(self, server: Any, path: str = "/") -> str:
-        """Where ``server`` is: a server of this front, or a listener of plain sockets."""
-        host, port = server.sockets[0].getsockname()[:2]
-        return f"{'wss' if self.secure else 'ws'}://{host}:{port}{path}"
-
-    def connect(self, server: Any, **kwargs: Any) -> Any:
-        uri = server if isinstance(server, str) else self.uri(server)
-        kwargs.setdefault("ssl", self.client_context)
-        kwargs.setdefault("proxy", None)
-        return duplexer.connect(uri, **kwargs)
-
-    def unix_connect(self, path: str, **kwargs: Any) -> Any:
-        if self.secure:
-            kwargs.setdefault("server_hostname", "localhost")
-        return duplexer.unix_connect(path, ssl=self.client_context, **kwargs)
-
-    @contextlib.asynccontextmanager
-    async def pair(
-        self, *, server: dict[str, Any] | None = None, client: dict[str, Any] | None = None
-    ) -> AsyncIterator[tuple[Any, Any]]:
-        """Both ends of a connection that no handler does anything with: client, server."""
-        arrived: list[Any] = []
-
-        async def handler(ws: Any) -> None:
-            arrived.append(ws)
-            await ws.wait_closed()
-
-        async with self.serve(handler, **(server or {})) as running:
-            async with self.connect(running, **(client or {})) as ws:
-                await self.until(lambda: arrived)
-                yield ws, arrived[0]
-
-    # raw peers
-
-    @contextlib.asynccontextmanager
-    async def raw(self, server: Any, **kwargs: Any) -> AsyncIterator[Raw]:
-        """A client made of a plain socket, past its handshake."""
-        address = server.sockets[0].getsockname()[:2]
-        peer = await self.thread(Raw.dial, address, self.client_context, **kwargs)
-        try:
-            yield peer
-        finally:
-            peer.close()
-
-    @contextlib.asynccontextmanager
-    async def raw_listener(self) -> AsyncIterator[RawListener]:
-        """A server made of plain sockets: ``accept`` gives a peer past its handshake."""
-        listener = RawListener(self.server_context)
-        try:
-            yield listener
-        finally:
-            listener.close()
-
-    @contextlib.asynccontextmanager
-    async def raw_pair(self, **client: Any) -> AsyncIterator[tuple[Any, Raw]]:
-        """A client of ours, connected to a server made of a plain socket."""
-        async with self.raw_listener() as listener:
-            accepting = self.spawn(self.thread(listener.accept))
-            ws = await self.connect(listener, **client)
-            peer = await accepting
-            try:
-                yield ws, peer
-            finally:
-                peer.close()
-                ws.abort()
-                await ws.wait_closed()
-
-    # what a test needs beside it
-
-    def spawn(self, awaitable: Awaitable[Any]) -> asyncio.Task[Any]:
-        """Run it beside the test; await what this gives back for its result, or ``cancel()`` it."""
-
-        async def run() -> Any:
-            return await awaitable
-
-        return asyncio.ensure_future(run())
-
-    async def thread(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call what blocks."""
-        return await asyncio.to_thread(function, *args, **kwargs)
-
-    def timeout(self, seconds: float = PATIENCE) -> Any:
-        return asyncio.timeout(seconds)
-
-    def now(self) -> float:
-        return asyncio.get_running_loop().time()
-
-    async def sleep(self, seconds: float) -> None:
-        """For a test that shows that something does *not* happen; else ``until``."""
-        await asyncio.sleep(seconds)
-
-    async def until(self, condition: Callable[[], Any], seconds: float = PATIENCE) -> None:
-        """Wait until ``condition()`` is true."""
-        deadline = self.now() + seconds
-        for _ in range(10):
-            if condition():
-                return
-            await asyncio.sleep(0)
-        while not condition():
-            if self.now() > deadline:
-                raise TimeoutError(f"not true within {seconds} s: {inspect.getsource(condition)}")
-            await asyncio.sleep(0.002)
-
-    async def turns(self, n: int = 10) -> None:
-        """Let everything else run that is ready to."""
-        for _ in range(n):
-            await asyncio.sleep(0)
-
-
-FRONTS = {
+FRONTS: dict[str, Callable[[], Front]] = {
     "asyncio": functools.partial(AsyncioFront, "asyncio"),
     "uvloop": functools.partial(AsyncioFront, "uvloop"),
 }
 WIRES = ("plain", "tls")
 
 
+def _fronts(metafunc: pytest.Metafunc) -> list[str]:
+    # Tests that are about one front have its name: test_asyncio_tasks.py, test_sync_threads.py.
+    about = metafunc.definition.path.name.split("_")[1]
+    if about == "asyncio":
+        return ["asyncio", "uvloop"]
+    return [about] if about in FRONTS else list(FRONTS)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "front" in metafunc.fixturenames:
         wires = ("plain",) if metafunc.definition.get_closest_marker("plain_only") else WIRES
         rows = [
-            pytest.param((name, wire), id=f"{name}-{wire}") for name in FRONTS for wire in wires
+            pytest.param((name, wire), id=f"{name}-{wire}")
+            for name in _fronts(metafunc)
+            for wire in wires
         ]
         metafunc.parametrize("front", rows, indirect=True)
 
