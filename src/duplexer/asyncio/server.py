@@ -14,31 +14,21 @@ from duplexer.asyncio import tcp
 from duplexer.asyncio.accepting import Acceptor, listen
 from duplexer.asyncio.connection import Connection, Listener
 from duplexer.asyncio.pump import fan_out, pump_of
-from duplexer.carriers.routes import Routes
 from duplexer.core.prepared import Prepared
 from duplexer.driver.accept import Serving, open_server
-from duplexer.driver.options import UNSET, check_arguments, limits_from, server_extensions
+from duplexer.driver.serving import ServeBase
 from duplexer.errors import ConnectionClosed, WebSocketException
-from duplexer.handshake.server import SAME_HOST, ServerOptions
-from duplexer.http.messages import SERVER, make_response
+from duplexer.http.messages import make_response
 
 if TYPE_CHECKING:
-    import re
     import socket
     import ssl as ssl_module
-    from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Iterable
 
-    from duplexer.core.extension import ServerExtensionFactory
     from duplexer.driver.steps import Steps
-    from duplexer.http.messages import Request, Response
+    from duplexer.http.messages import Response
     from duplexer.limits import Limits
 
-    ProcessRequest = Callable[
-        ["ServerConnection", Request], Awaitable[Response | None] | Response | None
-    ]
-    ProcessResponse = Callable[
-        ["ServerConnection", Request, Response], Awaitable[Response | None] | Response | None
-    ]
 
 __all__ = ["Server", "ServerConnection", "broadcast", "serve", "unix_serve"]
 
@@ -255,115 +245,35 @@ class Server:
         await self.wait_closed()
 
 
-class serve:  # noqa: N801 - a verb, as in ``websockets``
+class serve(ServeBase):  # noqa: N801 - a verb, as in ``websockets``
     """Serve WebSockets on ``host`` and ``port``: await it, or use it as an async context manager.
 
-    ``handler`` is called with each :class:`ServerConnection`; when it returns the connection is
-    closed with 1000, when it raises with 1011. It may be a :class:`Listener` as well.
-
-    * ``origins``: whose pages may connect. By default those of the same host, and clients that
-      send no Origin; a list of origins, patterns and ``None``; ``None`` for anybody.
-    * ``allowed_hosts``: names that a request may ask for, against DNS rebinding; by default any.
-    * ``subprotocols``, ``select_subprotocol(connection, offered)``: RFC 6455 1.9.
-    * ``extensions``, ``compression``: ``"deflate"`` or ``None``.
-    * ``process_request(connection, request)``: may give back a response instead of a WebSocket;
-      ``process_response(connection, request, response)`` may change the one that goes out.
-    * ``http``: what is served on the same port beside WebSockets (see the how-to).
-    * ``server_header``, ``open_timeout``, ``ping_interval``, ``ping_timeout``, ``close_timeout``,
-      ``max_size``, ``max_queue``, ``write_limit``: as in ``websockets``; ``limits`` has these
-      bounds and all others.
-    * ``ssl``: an :class:`ssl.SSLContext` for ``wss:``.
-    * ``create_connection(server)`` makes connections of your own class; the rest goes to
-      ``loop.create_server`` (``sock``, ``family``, ``backlog``, ``reuse_port``, ...).
+    ``handler`` may be a :class:`Listener` as well. Beside the arguments of
+    :class:`~duplexer.driver.serving.ServeBase` it takes those of ``loop.create_server``: ``sock``,
+    ``family``, ``backlog``, ``reuse_port``, ...
     """
 
-    def __init__(
-        self,
-        handler: Callable[[ServerConnection], Awaitable[None]] | Listener | type[Listener],
-        host: str | Sequence[str] | None = None,
-        port: int | None = None,
-        *,
-        origins: str | Sequence[str | re.Pattern[str] | None] | None = SAME_HOST,
-        allowed_hosts: Sequence[str] | None = None,
-        extensions: Sequence[ServerExtensionFactory] | None = None,
-        subprotocols: Sequence[str] | None = None,
-        select_subprotocol: Callable[[ServerConnection, Sequence[str]], str | None] | None = None,
-        compression: str | None = "deflate",
-        process_request: ProcessRequest | None = None,
-        process_response: ProcessResponse | None = None,
-        http: Mapping[str, Any] | None = None,
-        server_header: str | None = SERVER,
-        limits: Limits | None = None,
-        open_timeout: float | None = UNSET,
-        ping_interval: float | None = UNSET,
-        ping_timeout: float | None = UNSET,
-        close_timeout: float | None = UNSET,
-        max_size: int | tuple[int | None, int | None] | None = UNSET,
-        max_queue: int | tuple[int | None, int | None] | None = UNSET,
-        write_limit: int | tuple[int, int | None] = UNSET,
-        ssl: ssl_module.SSLContext | None = None,
-        logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
-        create_connection: Callable[[Server], ServerConnection] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        check_arguments("serve", kwargs, _SERVER_ARGUMENTS)
-        bounds = limits_from(
-            limits, open_timeout=open_timeout, ping_interval=ping_interval,
-            ping_timeout=ping_timeout, close_timeout=close_timeout, max_size=max_size,
-            max_queue=max_queue, write_limit=write_limit
-        )  # fmt: skip
-        options = ServerOptions(
-            subprotocols=subprotocols,
-            origins=origins,
-            allowed_hosts=allowed_hosts,
-            extensions=server_extensions(extensions, compression, bounds),
-            server_header=server_header,
-        )
-        self._serving = Serving(
-            options=options,
-            limits=bounds,
-            process_request=process_request,
-            process_response=process_response,
-            select_subprotocol=select_subprotocol,
-            routes=None if http is None else Routes(http),
-        )
-        self._make_server = functools.partial(
-            Server, handler, self._serving, create_connection=create_connection, logger=logger
-        )
-        self._where = (host, port)
-        self._unix = kwargs.pop("_unix", False)
-        self._kwargs = {"backlog": bounds.backlog, **_tls_arguments(ssl, bounds), **kwargs}
+    OWN_ARGUMENTS = _SERVER_ARGUMENTS
 
     async def _start(self) -> Server:
-        server = self._make_server()
-        loop = server.loop
-        factory = functools.partial(server.make_connection, server)
-        if "ssl" not in self._kwargs and tcp.available():
-            server.server = await self._accept_plainly(server, factory)
-        elif self._unix:
-            server.server = await aiofastnet.create_unix_server(loop, factory, **self._kwargs)
-        else:
-            host, port = self._where
-            server.server = await aiofastnet.create_server(
-                loop, factory, host, port, **self._kwargs
-            )
-        return server
-
-    async def _accept_plainly(self, server: Server, factory: Callable[[], Any]) -> Acceptor:
-        kwargs = dict(self._kwargs)
-        start = kwargs.pop("start_serving", True)
-        if not self._unix:
-            kwargs["host"], kwargs["port"] = self._where
-        sockets = await listen(server.loop, unix=self._unix, **kwargs)
-        pump = server.pump
-        if pump.poller is None:
-            pump.poller = tcp.Poller(server.loop, pump.buffer)
-        acceptor = Acceptor(
-            server.loop, pump.poller, factory, sockets, kwargs["backlog"], server.logger
+        server = Server(
+            self.handler,
+            self.serving,
+            create_connection=self.create_connection,
+            logger=self.logger,
         )
-        if start:
-            await acceptor.start_serving()
-        return acceptor
+        factory = functools.partial(server.make_connection, server)
+        kwargs = {"backlog": self.limits.backlog, **self.own}
+        unix = kwargs.pop("_unix", False)
+        if not unix:
+            kwargs["host"], kwargs["port"] = self.where
+        if self.context is None and tcp.available():
+            server.server = await _accept_plainly(server, factory, unix, kwargs)
+            return server
+        create = aiofastnet.create_unix_server if unix else aiofastnet.create_server
+        kwargs.update(_tls_arguments(self.context, self.limits))
+        server.server = await create(server.loop, factory, **kwargs)
+        return server
 
     def __await__(self) -> Generator[Any, None, Server]:
         return self._start().__await__()
@@ -374,6 +284,22 @@ class serve:  # noqa: N801 - a verb, as in ``websockets``
 
     async def __aexit__(self, exc_type: object, exc: object, tb: object) -> None:
         await self._server.__aexit__(exc_type, exc, tb)
+
+
+async def _accept_plainly(
+    server: Server, factory: Callable[[], Any], unix: bool, kwargs: dict[str, Any]
+) -> Acceptor:
+    start = kwargs.pop("start_serving", True)
+    sockets = await listen(server.loop, unix=unix, **kwargs)
+    pump = server.pump
+    if pump.poller is None:
+        pump.poller = tcp.Poller(server.loop, pump.buffer)
+    acceptor = Acceptor(
+        server.loop, pump.poller, factory, sockets, kwargs["backlog"], server.logger
+    )
+    if start:
+        await acceptor.start_serving()
+    return acceptor
 
 
 def _tls_arguments(context: ssl_module.SSLContext | None, limits: Limits) -> dict[str, Any]:

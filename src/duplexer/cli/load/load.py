@@ -104,7 +104,7 @@ class Load:
         try:
             connection = await connect(
                 self.plan.uri,
-                listener=receiver,  # type: ignore[arg-type]  # compiled: it cannot inherit
+                listener=receiver,  # compiled: it cannot inherit
                 **options,
             )
         except Exception as error:  # noqa: BLE001 - what is not known there is raised again

@@ -1,0 +1,208 @@
+"""What ``connect`` of every front has in common: its arguments, and what follows from them."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import ssl as ssl_module
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from duplexer.dialects.rfc6455 import RFC6455
+from duplexer.driver.options import UNSET, check_arguments, client_extensions, limits_from
+from duplexer.errors import InvalidStatus
+from duplexer.handshake.client import ClientHandshake
+from duplexer.http.messages import USER_AGENT
+from duplexer.http.uri import parse_uri
+
+if TYPE_CHECKING:
+    import os
+    import socket
+    from collections.abc import Callable, Sequence
+    from http.cookiejar import CookieJar
+
+    from duplexer.core.extension import ClientExtensionFactory
+    from duplexer.http.headers import HeadersLike
+    from duplexer.http.uri import URI
+    from duplexer.limits import Limits
+
+__all__ = ["ConnectBase", "Where", "process_exception"]
+
+
+def process_exception(exc: Exception) -> Exception | None:
+    """Whether iterating over ``connect(...)`` tries again after ``exc``: ``None`` says yes.
+
+    It does for errors of the network and for 500, 502, 503 and 504.
+    """
+    if isinstance(exc, (OSError, EOFError)) and not isinstance(
+        exc, ssl_module.SSLCertVerificationError
+    ):
+        return None
+    if isinstance(exc, InvalidStatus) and exc.response.status_code in (500, 502, 503, 504):
+        return None
+    return exc
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """Where the byte stream goes, as far as the address does not say it."""
+
+    sock: socket.socket | None = None  #: a connected socket to use
+    path: str | os.PathLike[str] | None = None  #: of a Unix socket
+    host: str | None = None  #: in place of the address's host, for TCP alone
+    port: int | None = None  #: ... and of its port
+    family: int = 0  #: ``socket.AF_INET`` or ``AF_INET6``; 0 for both
+    local_addr: tuple[str, int] | None = None  #: to connect from
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("sock", "path") if getattr(self, name) is not None]
+        if self.host is not None or self.port is not None:
+            given.append("host and port")
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} cannot be given together")
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether there is no question of a proxy."""
+        return self.sock is not None or self.path is not None
+
+
+class ConnectBase:
+    """Connect to a WebSocket server.
+
+    See ``__init__`` for the arguments. A front adds how it dials, and arguments of its own.
+    """
+
+    #: Names of the front's own arguments.
+    OWN_ARGUMENTS: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(
+        self,
+        uri: str,
+        *,
+        origin: str | None = None,
+        extensions: Sequence[ClientExtensionFactory] | None = None,
+        subprotocols: Sequence[str] | None = None,
+        compression: str | None = "deflate",
+        additional_headers: HeadersLike | None = None,
+        user_agent_header: str | None = USER_AGENT,
+        auth: Any = None,
+        cookies: CookieJar | None = None,
+        redirects: int = 0,
+        proxy: str | bool | None = True,
+        process_exception: Callable[[Exception], Exception | None] = process_exception,
+        limits: Limits | None = None,
+        open_timeout: float | None = UNSET,
+        ping_interval: float | None = UNSET,
+        ping_timeout: float | None = UNSET,
+        close_timeout: float | None = UNSET,
+        max_size: int | tuple[int | None, int | None] | None = UNSET,
+        max_queue: int | tuple[int | None, int | None] | None = UNSET,
+        write_limit: int | tuple[int, int | None] = UNSET,
+        ssl: ssl_module.SSLContext | bool | None = None,
+        server_hostname: str | None = None,
+        proxy_ssl: ssl_module.SSLContext | None = None,
+        proxy_server_hostname: str | None = None,
+        sock: socket.socket | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        path: str | os.PathLike[str] | None = None,
+        family: int = 0,
+        local_addr: tuple[str, int] | None = None,
+        logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
+        create_connection: Callable[..., Any] | None = None,
+        **own: Any,
+    ) -> None:
+        """Check the arguments; nothing is sent yet.
+
+        What the request says:
+
+        * ``uri``: ``ws://host:port/path?query`` or ``wss://...``, with ``user:password@`` before
+          the host for Basic authentication.
+        * ``origin``, ``subprotocols``, ``extensions``, ``compression`` (``"deflate"`` or
+          ``None``), ``additional_headers``, ``user_agent_header`` (``None`` sends none).
+        * ``auth``: the answer to a 401: ``(user, password)`` for Basic and Digest, a ``str`` for
+          Bearer, or a function of the challenges that gives one of these, or ``None``.
+        * ``cookies``: an :class:`http.cookiejar.CookieJar`: cookies are sent from it, and kept in
+          it. ``ws`` counts as ``http``, ``wss`` as ``https``.
+        * ``redirects``: how many to follow; by default none.
+
+        Where it goes:
+
+        * ``proxy``: ``True`` for the system's, the URL of one, or ``None``.
+        * ``host``, ``port``: connect TCP to these; ``Host`` and TLS keep to the address.
+        * ``sock``: a connected socket; it is ours from now on. ``path``: that of a Unix socket.
+        * ``family``, ``local_addr``: for TCP.
+        * ``ssl``: an :class:`ssl.SSLContext` for ``wss:``; by default one that trusts whom the
+          system trusts. ``server_hostname``: the name to ask for and to check, by default the
+          host of the address. ``proxy_ssl``, ``proxy_server_hostname``: the same for a proxy.
+
+        Bounds: ``open_timeout``, ``ping_interval``, ``ping_timeout``, ``close_timeout`` (seconds),
+        ``max_size`` (bytes of a message), ``max_queue`` (messages), ``write_limit`` (bytes);
+        ``limits`` has these and all others.
+
+        ``process_exception`` says which errors end an iteration over connections;
+        ``create_connection`` makes connections of your own class; ``logger`` is used in place of
+        ``duplexer.client``.
+
+        Connecting raises :exc:`~duplexer.errors.InvalidHandshake` (above all
+        :exc:`~duplexer.errors.InvalidStatus`), :exc:`~duplexer.errors.InvalidProxy`,
+        :exc:`OSError` or :exc:`TimeoutError`; wrong arguments raise
+        :exc:`~duplexer.errors.InvalidURI`, :exc:`TypeError` or :exc:`ValueError` here.
+        """
+        check_arguments("connect", own, self.OWN_ARGUMENTS)
+        self.uri = parse_uri(uri)
+        self.limits = limits_from(
+            limits,
+            open_timeout=open_timeout,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            close_timeout=close_timeout,
+            max_size=max_size,
+            max_queue=max_queue,
+            write_limit=write_limit,
+        )
+        self.where = Where(
+            sock=sock, path=path, host=host, port=port, family=family, local_addr=local_addr
+        )
+        self.context = _client_context(self.uri, ssl)
+        self.server_hostname = server_hostname
+        self.proxy = proxy
+        self.proxy_context = proxy_ssl
+        self.proxy_hostname = proxy_server_hostname
+        self.auth = auth
+        self.cookies = cookies
+        self.redirects = redirects
+        self.process_exception = process_exception
+        self.logger = logger or logging.getLogger("duplexer.client")
+        self.create_connection = create_connection
+        self.own = own
+        self._request = {
+            "origin": origin,
+            "subprotocols": subprotocols,
+            "extensions": client_extensions(extensions, compression, self.limits),
+            "additional_headers": additional_headers,
+            "user_agent_header": user_agent_header,
+        }
+        self.new_handshake()  # raises for arguments that do not fit
+        self.take_own()
+
+    def take_own(self) -> None:
+        """Check ``own``, the front's own arguments."""
+
+    def new_handshake(self) -> ClientHandshake:
+        """The handshake for one attempt."""
+        return ClientHandshake(self.uri, dialect=RFC6455, **self._request)  # type: ignore[arg-type]
+
+
+def _client_context(
+    uri: URI, given: ssl_module.SSLContext | bool | None
+) -> ssl_module.SSLContext | None:
+    if not uri.secure:
+        if given:
+            raise ValueError("ssl is given, but the URI is ws:; use wss:")
+        return None
+    if given is False:
+        raise ValueError("ssl=False, but the URI is wss:; use ws:")
+    if given is None or given is True:
+        return ssl_module.create_default_context()
+    return given

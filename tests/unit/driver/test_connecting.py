@@ -1,0 +1,105 @@
+"""The arguments that ``connect`` of every front understands."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import socket
+import ssl
+from typing import Any
+
+import pytest
+
+from duplexer.asyncio.client import connect
+from duplexer.driver.connecting import ConnectBase, Where, process_exception
+from duplexer.errors import InvalidStatus, InvalidURI, SecurityError
+from duplexer.http.headers import Headers
+from duplexer.http.messages import Response
+from duplexer.limits import Limits
+
+
+@pytest.mark.parametrize(
+    ("uri", "kwargs", "error"),
+    [
+        ("http://a/", {}, InvalidURI),
+        ("ws://a/#b", {}, InvalidURI),
+        ("ws://a/", {"ssl": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)}, ValueError),
+        ("ws://a/", {"ssl": True}, ValueError),
+        ("wss://a/", {"ssl": False}, ValueError),
+        ("ws://a/", {"compression": "gzip"}, ValueError),
+        ("ws://a/", {"subprotocols": ["a b"]}, ValueError),
+        ("ws://a/", {"additional_headers": {"Upgrade": "x"}}, ValueError),
+        ("ws://a/", {"additional_headers": {"X": "a\r\nb"}}, ValueError),
+        ("ws://a/", {"max_size": 0}, ValueError),
+        ("ws://a/", {"open_timeout": "1"}, TypeError),
+        ("ws://a/", {"path": "/run/a", "host": "b"}, ValueError),
+        ("ws://a/", {"colour": "red"}, TypeError),
+    ],
+)
+def test_arguments_are_checked_before_anything_is_sent(uri: str, kwargs: Any, error: Any) -> None:
+    with pytest.raises(error):
+        ConnectBase(uri, **kwargs)
+
+
+def test_bounds() -> None:
+    base = ConnectBase("ws://a/", limits=Limits(max_message=5), open_timeout=None, max_queue=(3, 1))
+    assert (base.limits.max_message, base.limits.open_timeout) == (5, None)
+    assert base.limits.queue_messages == 3
+
+
+def test_what_the_request_says() -> None:
+    base = ConnectBase(
+        "ws://a/b?c",
+        origin="http://a",
+        subprotocols=["chat"],
+        compression=None,
+        additional_headers={"X-Y": "z"},
+        user_agent_header=None,
+    )
+    request = base.new_handshake().request
+    assert request.path == "/b?c"
+    names = [name for name, _ in request.headers.raw_items()]
+    assert "Origin" in names and "X-Y" in names and "User-Agent" not in names
+    assert "Sec-WebSocket-Extensions" not in names
+    assert request.headers["Sec-WebSocket-Protocol"] == "chat"
+    assert base.new_handshake().key != base.new_handshake().key
+
+
+def test_tls() -> None:
+    assert ConnectBase("ws://a/").context is None
+    for given in (None, True):
+        context = ConnectBase("wss://a/", ssl=given).context
+        assert context is not None and context.check_hostname
+    mine = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    assert ConnectBase("wss://a/", ssl=mine).context is mine
+
+
+def test_where() -> None:
+    assert not Where(host="a", port=1).is_direct
+    assert Where(path="/run/a").is_direct
+    left, right = socket.socketpair()
+    with left, right:
+        assert Where(sock=left).is_direct
+        with pytest.raises(ValueError, match="sock and path"):
+            Where(sock=left, path="/run/a")
+
+
+def test_a_logger_of_the_users() -> None:
+    mine = logging.getLogger("mine")
+    assert ConnectBase("ws://a/", logger=mine).logger is mine
+    assert ConnectBase("ws://a/").logger.name == "duplexer.client"
+
+
+def test_fronts_show_the_arguments() -> None:
+    assert "server_hostname" in inspect.signature(connect).parameters
+
+
+def refused(status: int) -> InvalidStatus:
+    return InvalidStatus(Response(status, "", Headers()))
+
+
+def test_what_is_tried_again() -> None:
+    again = [OSError(), TimeoutError(), EOFError(), *map(refused, (500, 502, 503, 504))]
+    assert [process_exception(error) for error in again] == [None] * len(again)
+    final = [ValueError(), SecurityError(), refused(404), ssl.SSLCertVerificationError()]
+    assert [process_exception(error) for error in final] == final
