@@ -8,7 +8,13 @@ import ssl as ssl_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from duplexer.dialects.rfc6455 import RFC6455
-from duplexer.driver.options import UNSET, check_arguments, client_extensions, limits_from
+from duplexer.driver.options import (
+    UNSET,
+    bounds_among,
+    check_arguments,
+    client_extensions,
+    limits_from,
+)
 from duplexer.errors import InvalidStatus
 from duplexer.handshake.client import ClientHandshake
 from duplexer.http.messages import USER_AGENT
@@ -64,6 +70,10 @@ class Where:
     def is_direct(self) -> bool:
         """Whether there is no question of a proxy."""
         return self.sock is not None or self.path is not None
+
+
+#: Arguments that the handshake takes as they are.
+_REQUEST = ("origin", "subprotocols", "additional_headers", "user_agent_header")
 
 
 class ConnectBase:
@@ -149,21 +159,11 @@ class ConnectBase:
         :exc:`OSError` or :exc:`TimeoutError`; wrong arguments raise
         :exc:`~duplexer.errors.InvalidURI`, :exc:`TypeError` or :exc:`ValueError` here.
         """
+        given = locals()
         check_arguments("connect", own, self.OWN_ARGUMENTS)
         self.uri = parse_uri(uri)
-        self.limits = limits_from(
-            limits,
-            open_timeout=open_timeout,
-            ping_interval=ping_interval,
-            ping_timeout=ping_timeout,
-            close_timeout=close_timeout,
-            max_size=max_size,
-            max_queue=max_queue,
-            write_limit=write_limit,
-        )
-        self.where = Where(
-            sock=sock, path=path, host=host, port=port, family=family, local_addr=local_addr
-        )
+        self.limits = limits_from(limits, **bounds_among(given))
+        self.where = Where(**{name: given[name] for name in Where.__slots__})
         self.context = _client_context(self.uri, ssl)
         self.server_hostname = server_hostname
         self.proxy = proxy
@@ -176,13 +176,8 @@ class ConnectBase:
         self.logger = logger or logging.getLogger("duplexer.client")
         self.create_connection = create_connection
         self.own = own
-        self._request = {
-            "origin": origin,
-            "subprotocols": subprotocols,
-            "extensions": client_extensions(extensions, compression, self.limits),
-            "additional_headers": additional_headers,
-            "user_agent_header": user_agent_header,
-        }
+        self._request = {name: given[name] for name in _REQUEST}
+        self._request["extensions"] = client_extensions(extensions, compression, self.limits)
         self.new_handshake()  # raises for arguments that do not fit
         self.take_own()
 
@@ -191,7 +186,7 @@ class ConnectBase:
 
     def new_handshake(self) -> ClientHandshake:
         """The handshake for one attempt."""
-        return ClientHandshake(self.uri, dialect=RFC6455, **self._request)  # type: ignore[arg-type]
+        return ClientHandshake(self.uri, dialect=RFC6455, **self._request)
 
 
 def _client_context(

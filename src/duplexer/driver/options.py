@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING, Any
 from duplexer.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from duplexer.core.extension import ClientExtensionFactory, ServerExtensionFactory
 
-__all__ = ["UNSET", "check_arguments", "client_extensions", "limits_from", "server_extensions"]
+__all__ = [
+    "UNSET",
+    "bounds_among",
+    "check_arguments",
+    "client_extensions",
+    "limits_from",
+    "server_extensions",
+]
 
 
 class _Unset:
@@ -50,6 +57,11 @@ def limits_from(limits: Limits | None, **given: Any) -> Limits:
         if name == "max_size" and isinstance(value, tuple):
             changes["max_frame"] = value[1]
     return base.replace(**changes) if changes else base
+
+
+def bounds_among(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a function's ``arguments`` that are for :func:`limits_from`."""
+    return {name: arguments[name] for name in _FIELDS}
 
 
 def check_arguments(function: str, given: Iterable[str], known: frozenset[str]) -> None:

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from duplexer.carriers.routes import Routes
 from duplexer.driver.accept import Serving
-from duplexer.driver.options import UNSET, check_arguments, limits_from, server_extensions
+from duplexer.driver.options import (
+    UNSET,
+    bounds_among,
+    check_arguments,
+    limits_from,
+    server_extensions,
+)
 from duplexer.handshake.server import SAME_HOST, ServerOptions
 from duplexer.http.messages import SERVER
 
@@ -82,17 +88,9 @@ class ServeBase:
         * ``create_connection(server)`` makes connections of your own class; ``logger`` is used in
           place of ``duplexer.server``.
         """
+        given = locals()
         check_arguments("serve", own, self.OWN_ARGUMENTS)
-        self.limits = limits_from(
-            limits,
-            open_timeout=open_timeout,
-            ping_interval=ping_interval,
-            ping_timeout=ping_timeout,
-            close_timeout=close_timeout,
-            max_size=max_size,
-            max_queue=max_queue,
-            write_limit=write_limit,
-        )
+        self.limits = limits_from(limits, **bounds_among(given))
         options = ServerOptions(
             subprotocols=subprotocols,
             origins=origins,

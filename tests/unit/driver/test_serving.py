@@ -42,7 +42,7 @@ def test_what_follows_from_them() -> None:
         limits=Limits(max_message=5),
         open_timeout=None,
         server_header=None,
-        http={"/": "page"},
+        http={"/": handler},
     )
     assert base.handler is handler
     assert base.where == ("localhost", 8765)
