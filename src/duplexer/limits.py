@@ -63,7 +63,7 @@ class Limits:
     control_burst: int = 100  #: control frames in a burst; beyond: 1008
     control_rate: float | None = 20.0  #: ... and a second, in the long run
     inflate_ratio: float | None = None  #: of decompression above 1 MiB; ``None``: size alone
-    frames_per_turn: int = 256  #: of one connection, before others have their turn
+    frames_per_turn: int = 256  #: of one connection, or plain requests; then the others
 
     # -- sending ---------------------------------------------------------------------------------
     write_high: int = 64 * KiB  #: buffered bytes above which ``send()`` waits

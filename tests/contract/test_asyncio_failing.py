@@ -12,6 +12,7 @@ from duplexer import ConnectionClosed, Listener
 from duplexer.core.session import Session
 from duplexer.http.headers import Headers
 from duplexer.http.messages import Response
+from duplexer.limits import DEFAULT_LIMITS
 from tests.contract.peers import Raw
 
 pytestmark = pytest.mark.plain_only
@@ -182,4 +183,4 @@ async def test_requests_in_one_read_leave_the_others_their_turn(front):
         finally:
             peer.reset()
             await front.until(lambda: not server.opening)
-    assert most[0] <= 2 * 256
+    assert most[0] <= 2 * DEFAULT_LIMITS.frames_per_turn

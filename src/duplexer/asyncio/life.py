@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Life"]
 
-#: Answers to plain requests that one connection may have before others have their turn.
-ANSWERS_PER_TURN = 64
-
 _CLOSED_BOTH, _FAILED = Phase.CLOSED_BOTH, Phase.FAILED  # enums are slow to look up
 
 
@@ -106,7 +103,7 @@ class Life(Wire):
                 if isinstance(step, Write):
                     self.transport.write(step.data)
                     answers += 1
-                    if self.write_paused or answers == ANSWERS_PER_TURN:
+                    if self.write_paused or answers >= self.limits.frames_per_turn:
                         self._park()
                         return 0
                 elif isinstance(step, Read):
