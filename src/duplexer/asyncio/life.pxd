@@ -15,6 +15,7 @@ cdef class Life(Wire):
     cdef readonly bint is_server
     cdef bint _half_closed, _parked
 
+    cdef bint _is_answering(self) except -1
     @cython.locals(answers=int)
     cdef int _advance(self, object value, object error) except -1
     cdef int _park(self) except -1

@@ -85,12 +85,16 @@ class Life(Wire):
 
     def opening_data(self, data: bytes) -> None:
         """Bytes of the opening handshake."""
-        if self._call_task is not None or self._parked:
+        if self._is_answering():
             if self._early is None:
                 self._early = []
             self._early.append(data)
         elif self.steps is not None:
             self._advance(data, None)
+
+    def _is_answering(self) -> bool:
+        # What comes has to wait: for what a step called, or for others or the peer (see _park).
+        return self._call_task is not None or self._parked
 
     def _advance(self, value: Any, error: BaseException | None) -> int:
         steps = self.steps
@@ -314,7 +318,7 @@ class Life(Wire):
             self._wake_at(due, now)
         elif self.steps is None:
             self.transport.abort()
-        elif self._call_task is None and not self._parked:
+        elif not self._is_answering():
             self._open_due = None
             self._advance(None, TimeoutError("timed out during opening handshake"))
         return 0
@@ -326,7 +330,7 @@ class Life(Wire):
         if self.session is not None:
             self.session.start_closing(monotonic())  # it has to read what is left in time
             self.rearm()
-        elif self.steps is not None and self._call_task is None and not self._parked:
+        elif self.steps is not None and not self._is_answering():
             self._advance(b"", None)
         return False
 
