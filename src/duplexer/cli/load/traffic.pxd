@@ -30,7 +30,7 @@ cdef class Sender:
     cpdef int offer(self, int64_t due) except -1
     @cython.locals(traffic=Traffic, wire=Wire)
     cpdef int put(self, int64_t due) except -1
-    @cython.locals(wire=Wire, size=Py_ssize_t)
+    @cython.locals(wire=Wire)
     cpdef int push(self) except -1
     cpdef int stop(self) except -1
 

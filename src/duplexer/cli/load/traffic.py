@@ -113,12 +113,10 @@ class Sender:
         return 1
 
     def push(self) -> int:
-        """See to it that what was sent leaves, if nobody else does."""
+        """See to it that what was sent leaves."""
         wire = self.wire
-        if wire is not None and wire.session is not None:
-            size = wire.session.cork.size
-            if size and (not wire.corked or size > wire.write_high):
-                wire.touch()
+        if wire is not None and wire.session is not None and wire.session.cork.size:
+            wire._touch()
         return 0
 
     def stop(self) -> int:
