@@ -152,7 +152,7 @@ async def test_answers_that_nobody_reads_are_bounded(front):
             await front.until(lambda: server.opening)
             ws = next(iter(server.opening))
             await front.until(lambda: ws.transport.get_write_buffer_size())
-            await front.sleep(0.1)
+            await front.turns(100)
             assert ws.transport.get_write_buffer_size() < 64 * 1024 + 3 * len(body)
         finally:
             peer.reset()

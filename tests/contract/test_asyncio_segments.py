@@ -110,7 +110,7 @@ async def test_small_messages_to_a_peer_that_reads_nothing_are_bounded(front):
             await front.until(lambda: any(ws.write_paused for ws in server.connections))
             ws = next(iter(server.connections))
             before = sent[0]
-            await front.sleep(0.1)
+            await front.turns(100)
             assert sent[0] == before, "send() waits"
             assert most[0] <= 2 * 20_000 + 200
             assert ws.buffered_amount <= 2 * 20_000 + 200
