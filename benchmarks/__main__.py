@@ -41,7 +41,7 @@ def main() -> int:
     if not peers:
         parser.error("; ".join(["nobody to measure", *notes]))
     against = _chosen([given.against], peers, parser)[0] if given.against else peers[0]
-    cpus = _cpus(given.cpus)
+    cpus = cpus_for(given.cpus)
     certificate = tls.make(BUILT) if binaries.tls and not tls.missing() else None
     settings = Settings(binaries, given.loop, given.seconds, given.warm_up, cpus, certificate)
     described = {"loop": given.loop, "rounds": given.rounds, "seconds": given.seconds, "cpus": cpus}
@@ -113,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rounds", type=int, default=3, help="the least of which is shown (%(default)s)")
     add("--seconds", type=float, default=0.6, help="measured in each round (%(default)s)")
     add("--warm-up", type=float, default=0.2, help="seconds before that (%(default)s)")
-    add("--loop", choices=("uvloop", "asyncio"), default=_default_loop(), help="(%(default)s)")
+    add("--loop", choices=("uvloop", "asyncio"), default=default_loop(), help="(%(default)s)")
     add("--cpus", metavar="N,N", help="where to pin server and load ('none': nowhere; all)")
     add("--json", type=Path, metavar="FILE", help="write every figure of every round")
     add("--docs", type=Path, metavar="DIR", default=ROOT / "docs", help="where the page is")
@@ -140,11 +140,13 @@ def _chosen(
     return [entry for entry in entries if entry.name in names]
 
 
-def _default_loop() -> str:
+def default_loop() -> str:
+    """The faster one, where it is installed."""
     return "uvloop" if versions("uvloop") else "asyncio"
 
 
-def _cpus(text: str | None) -> tuple[int, ...]:
+def cpus_for(text: str | None) -> tuple[int, ...]:
+    """The processors for server and load: those of ``text``, or those we may use if several."""
     if text == "none":
         return ()
     if text is not None:

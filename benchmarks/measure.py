@@ -51,17 +51,19 @@ def measure(scenario: Scenario, peer: Peer, settings: Settings) -> Figures:
     seconds = str(scenario.seconds or settings.seconds)
     times = ["--seconds", seconds, "--warm-up", str(settings.warm_up)]
     if scenario.load:
-        with _server(_server_command(peer, scenario, settings), settings) as (port, pid):
-            command = _load_command(scenario, settings, port, "--pid", str(pid), *times)
-            return _figures(_start(command, settings.load_cpu()), settings)
+        with running(server_command(peer, scenario, settings), settings) as (port, pid):
+            command = load_command(scenario, settings, port, "--pid", str(pid), *times)
+            return figures_of(start_program(command, settings.load_cpu()), settings)
     floor = [str(settings.binaries.floor), *_server_tls(scenario, settings)]
-    with _server(floor, settings) as (port, _):
+    with running(floor, settings) as (port, _):
         module, *options = peer.client
         command = [sys.executable, "-m", f"benchmarks.echo.clients.{module}", *options, *times]
         command += ["--loop", settings.loop, "--size", str(scenario.message_size)]
         if scenario.tls and settings.certificate:
             command += ["--tls", str(settings.certificate.authority)]
-        return _figures(_start([*command, "--port", str(port)], settings.load_cpu()), settings)
+        return figures_of(
+            start_program([*command, "--port", str(port)], settings.load_cpu()), settings
+        )
 
 
 def _several(scenario: Scenario, peer: Peer, settings: Settings) -> Figures:
@@ -72,19 +74,20 @@ def _several(scenario: Scenario, peer: Peer, settings: Settings) -> Figures:
         with ExitStack() as stack:
             port = 0
             for number in range(servers):
-                command = _server_command(peer, scenario, settings)
+                command = server_command(peer, scenario, settings)
                 command += ["--port", str(port)]
-                port, _ = stack.enter_context(_server(command, settings, number))
-            load = _load_command(scenario, settings, port, *times)
+                port, _ = stack.enter_context(running(command, settings, number))
+            load = load_command(scenario, settings, port, *times)
             loads = [
-                _start(load, settings.load_cpu(number, scenario.processes))
+                start_program(load, settings.load_cpu(number, scenario.processes))
                 for number in range(scenario.processes)
             ]
-            throughput.append(sum(_figures(one, settings)["per_second"] for one in loads))
+            throughput.append(sum(figures_of(one, settings)["per_second"] for one in loads))
     return {"times_of_one": throughput[-1] / throughput[0], "per_second": throughput}
 
 
-def _load_command(scenario: Scenario, settings: Settings, port: int, *more: str) -> list[str]:
+def load_command(scenario: Scenario, settings: Settings, port: int, *more: str) -> list[str]:
+    """What puts the load of ``scenario`` on a server at ``port``."""
     mode, *options = scenario.load
     if scenario.tls:
         options.append("--tls")
@@ -92,7 +95,8 @@ def _load_command(scenario: Scenario, settings: Settings, port: int, *more: str)
     return [*command, "127.0.0.1", str(port), scenario.path]
 
 
-def _server_command(peer: Peer, scenario: Scenario, settings: Settings) -> list[str]:
+def server_command(peer: Peer, scenario: Scenario, settings: Settings) -> list[str]:
+    """What starts the server of ``peer`` for ``scenario``."""
     if peer.is_compiled:
         return [peer.binary(settings.binaries)]
     module, *options = peer.server
@@ -109,12 +113,12 @@ def _server_tls(scenario: Scenario, settings: Settings) -> list[str]:
 
 
 @contextmanager
-def _server(
+def running(
     command: Sequence[str], settings: Settings, number: int = 0
 ) -> Iterator[tuple[int, int]]:
     """Run a server; gives its port and its process id."""
     with tempfile.TemporaryFile("w+") as complaints:
-        process = _start(command, settings.server_cpu(number), complaints)
+        process = start_program(command, settings.server_cpu(number), complaints)
         try:
             assert process.stdout is not None
             port = process.stdout.readline().strip()
@@ -130,9 +134,10 @@ def _server(
                 process.stdout.close()
 
 
-def _start(
+def start_program(
     command: Sequence[str], cpu: int | None, complaints: IO[str] | int = subprocess.PIPE
 ) -> Process:
+    """Start it on the processor ``cpu``; its standard output is piped."""
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -147,7 +152,7 @@ def _start(
     return process
 
 
-def _figures(process: Process, settings: Settings) -> Figures:
+def figures_of(process: Process, settings: Settings) -> Figures:
     """What a load or a client prints at its end."""
     try:
         output, complaints = process.communicate(timeout=120 + settings.seconds)

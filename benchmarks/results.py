@@ -182,7 +182,7 @@ class Results:
     def save(self, path: Path) -> None:
         """A few lines for each cell, so that a difference shows what has changed."""
         text = json.dumps(self.as_json(), indent=1, ensure_ascii=False)
-        path.write_text(_narrow(text) + "\n", encoding="utf-8")
+        path.write_text(narrow(text) + "\n", encoding="utf-8")
 
 
 def start(peers: Sequence[Peer], against: str, settings: Json, notes: Iterable[str]) -> Results:
@@ -214,6 +214,6 @@ def _ordered(cells: dict[str, Cell]) -> dict[str, Cell]:
     return {name: cells[name] for name in order if name in cells}
 
 
-def _narrow(text: str) -> str:
+def narrow(text: str) -> str:
     """JSON with lists of numbers on one line."""
     return re.sub(r"\[\s+([-\d.,\s]+?)\s+\]", lambda found: f"[{' '.join(found[1].split())}]", text)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.__main__ import _cpus, _default_loop
+from benchmarks.__main__ import cpus_for, default_loop
 from benchmarks.build import BuildError, build
 from benchmarks.measure import MeasurementError, Settings, measure
 from benchmarks.peers import PEERS
@@ -37,7 +37,7 @@ def main() -> int:
     except BuildError as error:
         print(error, file=sys.stderr)
         return 1
-    settings = Settings(binaries, given.loop, given.seconds, given.warm_up, _cpus(None))
+    settings = Settings(binaries, given.loop, given.seconds, given.warm_up, cpus_for(None))
     kinds = given.count.split(",") if given.count else []
     if kinds and (missing := counting.missing()):
         print("not installed:", *missing, file=sys.stderr)
@@ -135,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rounds", type=int, default=4, help="the least of which is shown (%(default)s)")
     add("--seconds", type=float, default=0.4, help="measured in each round (%(default)s)")
     add("--warm-up", type=float, default=0.1, help="seconds before that (%(default)s)")
-    add("--loop", choices=("uvloop", "asyncio"), default=_default_loop(), help="(%(default)s)")
+    add("--loop", choices=("uvloop", "asyncio"), default=default_loop(), help="(%(default)s)")
     kinds = ",".join(counting.COUNTS)
     add("--count", nargs="?", const=kinds, metavar="KIND,KIND", help=f"no times: count {kinds}")
     add("--draw", action="store_true", help="measure nothing, draw the page from its record")

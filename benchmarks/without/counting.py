@@ -14,11 +14,11 @@ from pathlib import Path
 from benchmarks.measure import (
     MeasurementError,
     Settings,
-    _figures,
-    _load_command,
-    _server,
-    _server_command,
-    _start,
+    figures_of,
+    load_command,
+    running,
+    server_command,
+    start_program,
 )
 from benchmarks.peers import Peer
 from benchmarks.scenarios import Scenario
@@ -40,8 +40,8 @@ def instructions(scenario: Scenario, peer: Peer, settings: Settings) -> float:
     with tempfile.TemporaryDirectory() as name:
         out = Path(name) / "out"
         command = [*CALLGRIND, f"--callgrind-out-file={out}"]
-        command += _server_command(peer, scenario, settings)
-        with _server(command, settings) as (port, pid):
+        command += server_command(peer, scenario, settings)
+        with running(command, settings) as (port, pid):
             totals, units = [], []
             for number, seconds in enumerate((SHORT, SHORT, LONG), 1):  # the first one warms up
                 units.append(_load(scenario, settings, port, seconds))
@@ -56,7 +56,7 @@ def calls(scenario: Scenario, peer: Peer, settings: Settings) -> float:
     """Of the kernel, for one message."""
     if not scenario.load:
         return _calls_of_client(scenario, peer, settings)
-    with _server(_server_command(peer, scenario, settings), settings) as (port, pid):
+    with running(server_command(peer, scenario, settings), settings) as (port, pid):
         totals, units = [], []
         for seconds in (SHORT, LONG):
             with tempfile.NamedTemporaryFile("r") as out:
@@ -73,7 +73,7 @@ def calls(scenario: Scenario, peer: Peer, settings: Settings) -> float:
 
 def _calls_of_client(scenario: Scenario, peer: Peer, settings: Settings) -> float:
     totals, units = [], []
-    with _server([str(settings.binaries.floor)], settings) as (port, _):
+    with running([str(settings.binaries.floor)], settings) as (port, _):
         for seconds in (SHORT, LONG):
             with tempfile.NamedTemporaryFile("r") as out:
                 module, *options = peer.client
@@ -81,14 +81,14 @@ def _calls_of_client(scenario: Scenario, peer: Peer, settings: Settings) -> floa
                 command += ["-m", f"benchmarks.echo.clients.{module}", *options]
                 command += ["--seconds", str(seconds), "--warm-up", "0", "--loop", settings.loop]
                 command += ["--size", str(scenario.message_size), "--port", str(port)]
-                units.append(_figures(_start(command, None), settings)["units"])
+                units.append(figures_of(start_program(command, None), settings)["units"])
                 totals.append(_strace_total(out.read()))
     return _each(totals, units)
 
 
 def faults(scenario: Scenario, peer: Peer, settings: Settings) -> float:
     """Of pages that the kernel had to map, for one message."""
-    with _server(_server_command(peer, scenario, settings), settings) as (port, pid):
+    with running(server_command(peer, scenario, settings), settings) as (port, pid):
         totals, units = [], []
         for seconds in (SHORT, LONG):
             before = _minor_faults(pid)
@@ -98,8 +98,8 @@ def faults(scenario: Scenario, peer: Peer, settings: Settings) -> float:
 
 
 def _load(scenario: Scenario, settings: Settings, port: int, seconds: float) -> int:
-    command = _load_command(scenario, settings, port, "--seconds", str(seconds), "--warm-up", "0")
-    units = _figures(_start(command, settings.load_cpu()), settings)["units"]
+    command = load_command(scenario, settings, port, "--seconds", str(seconds), "--warm-up", "0")
+    units = figures_of(start_program(command, settings.load_cpu()), settings)["units"]
     assert isinstance(units, int)
     return units
 

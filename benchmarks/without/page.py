@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import ROOT
-from benchmarks.results import _narrow
+from benchmarks.results import narrow
 from benchmarks.tables import described, number, times
 from benchmarks.without.mechanisms import ALL, MECHANISMS, Mechanism
 
@@ -33,7 +33,7 @@ class Record:
         return cls(**json.loads(path.read_text())) if path.exists() else cls()
 
     def save(self, path: Path = RECORD) -> None:
-        text = _narrow(json.dumps(asdict(self), indent=1))
+        text = narrow(json.dumps(asdict(self), indent=1))
         path.write_text(text + "\n", encoding="utf-8")
 
     def ratio(self, row: str, name: str) -> float | None:
