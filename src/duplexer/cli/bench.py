@@ -27,10 +27,26 @@ if TYPE_CHECKING:
 
 __all__ = ["bench"]
 
-SECONDS = click.FloatRange(min=0, min_open=True)
+ABOVE_ZERO = click.FloatRange(min=0, min_open=True)
 POSITIVE = click.IntRange(min=1)
-RATE = click.FloatRange(min=0, min_open=True)
 DURATION = 10.0  #: seconds, unless there is another or a count
+
+
+def _seconds(name: str, default: float | None, text: str, kind: Any = ABOVE_ZERO) -> Any:
+    """An option that is a time."""
+    return click.option(
+        name,
+        type=kind,
+        default=default,
+        show_default=default is not None,
+        metavar="SECONDS",
+        help=text,
+    )
+
+
+def _rate(name: str, text: str) -> Any:
+    """An option that is a frequency."""
+    return click.option(name, type=ABOVE_ZERO, metavar="PER_SECOND", help=text)
 
 
 def _options(function: Any) -> Any:
@@ -64,28 +80,14 @@ _TRAFFIC = (
         show_default=True,
         help="What they are made of; json can be compressed.",
     ),
-    click.option(
-        "--duration",
-        type=SECONDS,
-        metavar="SECONDS",
-        help="How long to measure.  [default: 10, unless there is a --count]",
-    ),
+    _seconds("--duration", None, "How long to measure.  [default: 10, unless there is a --count]"),
     click.option(
         "--count", type=POSITIVE, metavar="N", help="Measure N messages in all, however long."
     ),
-    click.option(
-        "--warm-up",
-        type=click.FloatRange(min=0),
-        default=1.0,
-        show_default=True,
-        metavar="SECONDS",
-        help="The same load before that, not measured.",
-    ),
-    click.option(
+    _seconds("--warm-up", 1.0, "The same load before that, not measured.", click.FloatRange(min=0)),
+    _rate(
         "--rate",
-        type=RATE,
-        metavar="PER_SECOND",
-        help="Send so many messages a second in all, whether answers come or not. Latency counts "
+        "Send so many messages a second in all, whether answers come or not. Latency counts "
         "from when a message was due.  [default: the next when an answer has come]",
     ),
     click.option(
@@ -114,45 +116,21 @@ _CONNECTIONS = (
         metavar="N",
         help="Divide the connections among so many processes, each with a core to use.",
     ),
-    click.option(
-        "--open-rate",
-        type=RATE,
-        metavar="PER_SECOND",
-        help="Connections to open in a second.  [default: 64 at a time]",
-    ),
-    click.option(
-        "--ramp-up", type=SECONDS, metavar="SECONDS", help="Or how long to take for all of them."
-    ),
+    _rate("--open-rate", "Connections to open in a second.  [default: 64 at a time]"),
+    _seconds("--ramp-up", None, "Or how long to take for all of them."),
     click.option(
         "--deflate/--no-deflate",
         default=False,
         show_default=True,
         help="Offer permessage-deflate, and compress if it is agreed on.",
     ),
-    click.option(
-        "--open-timeout",
-        type=SECONDS,
-        default=10.0,
-        show_default=True,
-        metavar="SECONDS",
-        help="For a connection to open, TLS included.",
-    ),
-    click.option(
+    _seconds("--open-timeout", 10.0, "For a connection to open, TLS included."),
+    _seconds(
         "--answer-timeout",
-        type=SECONDS,
-        default=5.0,
-        show_default=True,
-        metavar="SECONDS",
-        help="How long to wait at the end, without an answer coming, for what is missing.",
+        5.0,
+        "How long to wait at the end, without an answer coming, for what is missing.",
     ),
-    click.option(
-        "--close-timeout",
-        type=SECONDS,
-        default=5.0,
-        show_default=True,
-        metavar="SECONDS",
-        help="For the server to answer a Close.",
-    ),
+    _seconds("--close-timeout", 5.0, "For the server to answer a Close."),
     loop_option,
 )
 
