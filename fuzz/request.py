@@ -28,7 +28,7 @@ def run(pieces: list[bytes]) -> tuple[object, ...]:
         for i, piece in enumerate(pieces):
             request = reader.feed(piece)
             if request is not None:
-                after = b"".join(pieces[i + 1 :])
+                after = piece[reader.stop :] + b"".join(pieces[i + 1 :])
                 break
         if request is None:
             return ("incomplete",)
@@ -44,7 +44,7 @@ def run(pieces: list[bytes]) -> tuple[object, ...]:
     assert "Sec-WebSocket-Key" in request.headers
     head, end, body = agreement.response.serialize().partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 101 ") and end and not body and head.isascii()
-    return ("agreed", head, reader.rest + after)
+    return ("agreed", head, after)
 
 
 def target(data: bytes) -> None:

@@ -65,11 +65,12 @@ def run_server(block: documents.Block, pieces: list[bytes]) -> tuple[list[str], 
         coming = list(pieces)
         request = None
         while request is None:
-            request = reader.feed(coming.pop(0))
+            piece = coming.pop(0)
+            request = reader.feed(piece)
         agreement = accept(request, options, secure="secure" in block.options, dialects=(RFC6455,))
     except HttpError as error:
         return head(refuse(error).serialize()), set()
-    rest = reader.rest + b"".join(coming)
+    rest = piece[reader.stop :] + b"".join(coming)
     return head(agreement.response.serialize()), outcome(agreement, rest)
 
 

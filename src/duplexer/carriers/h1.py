@@ -74,7 +74,8 @@ class ServerCarrier:
         #: Counts the deadlines: another value says that ``timeout`` begins anew.
         self.stage = 0
         self._reader = RequestReader(limits)
-        self._ahead = b""
+        self._ahead = b""  # what was received, of which ...
+        self._at = 0  # ... so much was read
         self._busy = False  # a request is being answered
         self._finishing = False  # no request after this one
         self._idle = False  # between two requests
@@ -112,26 +113,26 @@ class ServerCarrier:
         if self.closing:
             return None  # what follows a refusal has no meaning that we would know
         if self._busy:
-            if len(self._ahead) + len(data) > MAX_AHEAD:
+            if len(self._ahead) - self._at + len(data) > MAX_AHEAD:
                 raise BufferError("more was received while paused than can be kept")
-            self._ahead += data
+            self._ahead = self.take_rest() + data
             return None
-        return self._feed(data)
+        return self._feed(data, 0)
 
     def next_request(self) -> Request | None:
         """After ``respond``: the next request, if it has been received already."""
         if self._busy or self.closing or not self._ahead:
             return None
-        data = self._ahead
+        data, start = self._ahead, self._at
         self._ahead = b""
-        return self._feed(data)
+        return self._feed(data, start)
 
-    def _feed(self, data: bytes) -> Request | None:
+    def _feed(self, data: bytes, start: int) -> Request | None:
         if self._idle and data:
             self._idle = False
             self.stage += 1
         try:
-            request = self._reader.feed(data)
+            request = self._reader.feed(data, start)
             if request is not None and self.allowed_hosts is not None:
                 check_host(request, self.allowed_hosts)
         except HttpError:
@@ -139,8 +140,9 @@ class ServerCarrier:
             self._ahead = b""
             raise
         if request is not None:
-            self._ahead += self._reader.rest
-            self._reader.rest = b""
+            self._at = self._reader.stop
+            if self._at < len(data):
+                self._ahead = data  # as it is: each request would copy what is left otherwise
             self._busy = True
             self._told_to_continue = False
             self.stage += 1
@@ -155,8 +157,9 @@ class ServerCarrier:
 
     def take_rest(self) -> bytes:
         """What followed the request, after an upgrade was agreed to: its first bytes."""
-        rest = self._ahead
+        rest = self._ahead[self._at :]
         self._ahead = b""
+        self._at = 0
         return rest
 
     # -- answering -------------------------------------------------------------------------------

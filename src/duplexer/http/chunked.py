@@ -31,10 +31,9 @@ class ChunkedReader:
         self.limits = limits
         self.max_body = max_body
         self.body = bytearray()
-        #: What followed the body in the data that completed it.
-        self.rest = b""
+        #: Where the body ends in the data that completed it.
+        self.stop = 0
         self._buffer = bytearray()
-        self._scan = 0
         self._phase = _SIZE
         self._need = 0
         self._trailers = 0
@@ -45,46 +44,46 @@ class ChunkedReader:
         """Whether any byte of the body has come."""
         return bool(self._buffer or self.body) or self._phase != _SIZE
 
-    def feed(self, data: bytes) -> bool:
-        """Take what was received; true once the body is complete. Raises :exc:`HttpError`."""
-        self._buffer += data
-        while self._phase != _DONE:
-            if not (self._data() if self._phase == _DATA else self._line()):
-                return False
-        self.rest = bytes(self._buffer)
-        self._buffer.clear()
-        return True
+    def feed(self, data: bytes, start: int = 0) -> bool:
+        """Take what was received from ``start`` on; true once the body is complete.
 
-    def _data(self) -> bool:
-        piece = self._buffer[: self._need]
-        self.body += piece
-        del self._buffer[: len(piece)]
-        self._need -= len(piece)
-        if self._need:
-            return False
-        self._phase = _END
+        Raises :exc:`HttpError`.
+        """
+        while self._phase != _DONE:
+            if self._phase == _DATA:
+                piece = data[start : start + self._need]
+                self.body += piece
+                self._need -= len(piece)
+                if self._need:
+                    return False
+                self._phase = _END
+            else:
+                piece = data[start : data.find(b"\n", start) + 1] or data[start:]
+                self._buffer += piece
+                if not self._line():
+                    return False
+            start += len(piece)
+        self.stop = start
         return True
 
     def _line(self) -> bool:
         """Read a line: a size, the end of a chunk or a trailer; false if it is incomplete."""
         buffer = self._buffer
         bound = {_SIZE: MAX_SIZE_LINE, _END: 0}.get(self._phase, self.limits.max_header_line)
-        newline = buffer.find(b"\n", self._scan)
-        end = len(buffer) if newline < 0 else newline
+        complete = buffer.endswith(b"\n")
+        end = len(buffer) - complete
         if end and buffer[end - 1] == 0x0D:
             end -= 1
-        elif newline >= 0:
+        elif complete:
             raise HttpError(400, "a line ends in LF without CR")
         if end > bound:
             if self._phase == _TRAILER:
                 raise HttpError(431, f"trailer longer than {bound} (max_header_line)")
             raise HttpError(400, "malformed chunk")
-        if newline < 0:
-            self._scan = len(buffer)
+        if not complete:
             return False
         line = bytes(buffer[:end])
-        del buffer[: newline + 1]
-        self._scan = 0
+        buffer.clear()
         if line.translate(None, VALUE_BYTES):
             raise HttpError(400, "control character in a chunk's size or in a trailer")
         self._on_line(line.decode("latin-1"))

@@ -3,14 +3,13 @@ cimport cython
 
 cdef class _HeadReader:
     cdef public object limits
-    cdef public bytes rest
     cdef int _phase
     cdef Py_ssize_t _one_piece, _max_headers, _start, _scan, _headers_start, _count
     cdef readonly bytearray _buffer
 
     cdef object _forget_head(self)
     @cython.locals(at_end=bint, end=Py_ssize_t, head=bytes, lines=list, count=Py_ssize_t, first=str)
-    cdef Py_ssize_t _whole_head(self, bytes data) except -1
+    cdef Py_ssize_t _whole_head(self, bytes data, Py_ssize_t start) except -1
     @cython.locals(buffer=bytearray, newline=Py_ssize_t, end=Py_ssize_t, line=bytes, raw=bytes)
     cdef bint _head_by_lines(self) except -1
     cdef object _check_size(self, Py_ssize_t length)
@@ -23,13 +22,15 @@ cdef class _HeadReader:
 
 cdef class RequestReader(_HeadReader):
     cdef public object pending
+    cdef readonly Py_ssize_t stop
     cdef Py_ssize_t _length
     cdef object _chunks
     cdef str _method, _target, _version, _authority
 
-    @cython.locals(size=Py_ssize_t)
-    cpdef object feed(self, bytes data)
-    cdef object _feed_body(self, bytes data)
+    @cython.locals(stop=Py_ssize_t, line=bytes)
+    cpdef object feed(self, bytes data, Py_ssize_t start=*)
+    @cython.locals(piece=bytes)
+    cdef object _feed_body(self, bytes data, Py_ssize_t start)
     @cython.locals(parts=list, method=str, target=str, version=str)
     cdef object _on_start_line(self, str line)
     cdef str _absolute(self, str target)
@@ -39,6 +40,7 @@ cdef class RequestReader(_HeadReader):
 
 
 cdef class ResponseReader(_HeadReader):
+    cdef readonly bytes rest
     cdef bint _connect
     cdef int _interim, _status
     cdef str _reason, _version

@@ -45,8 +45,6 @@ class _HeadReader:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        #: What followed the message in the data that completed it.
-        self.rest = b""
         self._phase = _HEAD
         self._one_piece = min(
             limits.max_request_line, limits.max_header_line, limits.max_header_bytes
@@ -60,19 +58,21 @@ class _HeadReader:
         self._headers_start = 0  # where the first header line starts; 0: not there yet
         self._count = 0
 
-    def _whole_head(self, data: bytes) -> int:
-        """Read a head that is in ``data`` from start to end.
+    def _whole_head(self, data: bytes, start: int) -> int:
+        """Read a head that begins at ``start`` and ends in ``data``.
 
-        Gives its length with the empty line, after calling ``_on_head``; 0 if it is incomplete,
-        close to a limit or not in order, and has to be gone through line by line.
+        Gives where it ends, after calling ``_on_head``; 0 if it is incomplete, close to a limit or
+        not in order, and has to be gone through line by line.
         """
         # Nothing follows most requests, and looking at the end is cheaper than searching for it;
         # an empty line further up then shows that the head ends there.
-        at_end = data.endswith(b"\r\n\r\n")
-        end = len(data) - 4 if at_end else data.find(b"\r\n\r\n")
-        if not 0 < end <= self._one_piece:
+        end = len(data) - 4
+        at_end = start == 0 and end <= self._one_piece and data.endswith(b"\r\n\r\n")
+        if not at_end:
+            end = data.find(b"\r\n\r\n", start, start + self._one_piece + 4)
+        if end <= start:
             return 0
-        head = data[:end]
+        head = data[start:end]
         lines = head.decode("latin-1").split("\r\n")
         if at_end and "" in lines:
             end = data.find(b"\r\n\r\n")
@@ -192,14 +192,15 @@ def _is_chunked(headers: Headers) -> bool:
 class RequestReader(_HeadReader):
     """Reads requests on the server.
 
-    ``feed`` gives a request as soon as it is complete, with its body. What follows it is then in
-    ``rest``; the reader is ready for another request, which may begin with ``feed(reader.rest)``.
-    After an :exc:`HttpError` the connection has to be closed: where the next request would start
-    is not known.
+    ``feed`` gives a request as soon as it is complete, with its body. It ends at ``stop`` in that
+    data; the reader is ready for another request, which may begin with ``feed(data, stop)``. After
+    an :exc:`HttpError` the connection has to be closed: where the next request would start is not
+    known.
     """
 
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
+        self.stop = 0
         #: The request whose head has come, while its body is awaited.
         self.pending: Request | None = None
         self._length = 0
@@ -223,47 +224,44 @@ class RequestReader(_HeadReader):
         expect = request.headers.index().get("expect", "")
         return isinstance(expect, str) and expect.lower() == "100-continue"
 
-    def feed(self, data: bytes) -> Request | None:
-        """Take what was received, give the request if it is complete.
+    def feed(self, data: bytes, start: int = 0) -> Request | None:
+        """Take what was received from ``start`` on, give the request if it is complete.
 
         Raises :exc:`HttpError` 400, 405, 413, 414, 417, 431, 501 or 505. ``data`` of any size is
         taken; whoever reads from a socket decides how much to read.
         """
         if self._phase == _HEAD:
-            if not self._buffer:
-                size = self._whole_head(data)
-                if size:
-                    request = self.pending
-                    if request is not None and self._phase == _HEAD:
-                        self.pending = None
-                        self.rest = data[size:]
-                        return request
-                    return self._feed_body(data[size:])
-            self._buffer += data
-            if not self._head_by_lines():
-                return None
-            data = bytes(self._buffer)
-            self._buffer.clear()
-        return self._feed_body(data)
+            stop = self._whole_head(data, start) if not self._buffer else 0
+            while not stop:
+                if start == len(data):
+                    return None
+                # No more than is looked at: it may be the first of a thousand requests.
+                line = data[start : data.find(b"\n", start) + 1] or data[start:]
+                start += len(line)
+                self._buffer += line
+                if self._head_by_lines():
+                    stop = start
+            start = stop
+        return self._feed_body(data, start)
 
-    def _feed_body(self, data: bytes) -> Request | None:
+    def _feed_body(self, data: bytes, start: int) -> Request | None:
         request = self.pending
         assert request is not None
         if self._phase == _LENGTH:
-            self._buffer += data
+            piece = data[start : start + self._length - len(self._buffer)]
+            start += len(piece)
+            self._buffer += piece
             if len(self._buffer) < self._length:
                 return None
-            request.body = bytes(self._buffer[: self._length])
-            self.rest = bytes(self._buffer[self._length :])
+            request.body = bytes(self._buffer)
             self._buffer.clear()
         elif self._chunks is not None:
-            if not self._chunks.feed(data):
+            if not self._chunks.feed(data, start):
                 return None
             request.body = bytes(self._chunks.body)
-            self.rest = self._chunks.rest
+            start = self._chunks.stop
             self._chunks = None
-        else:
-            self.rest = data
+        self.stop = start
         self._phase = _HEAD
         self.pending = None
         return request
@@ -367,6 +365,8 @@ class ResponseReader(_HeadReader):
 
     def __init__(self, limits: Limits, *, connect: bool = False) -> None:
         super().__init__(limits)
+        #: What followed the response in the data that completed it.
+        self.rest = b""
         self._connect = connect
         self._interim = 0
         self._status = 0
@@ -397,7 +397,7 @@ class ResponseReader(_HeadReader):
         """Read a head from the buffer; an interim one leaves the phase as it is."""
         if self._scan == 0:
             data = bytes(self._buffer)
-            size = self._whole_head(data)
+            size = self._whole_head(data, 0)
             if size:
                 del self._buffer[:size]
                 return True
@@ -431,7 +431,7 @@ class ResponseReader(_HeadReader):
         if self._chunks is not None:
             complete = self._chunks.feed(data)
             body, size = self._chunks.body, bound
-            self.rest = self._chunks.rest
+            self.rest = data[self._chunks.stop :] if complete else b""
         else:
             body = self._buffer
             body += data

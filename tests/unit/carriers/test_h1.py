@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -362,15 +363,52 @@ class TestBounds:
         received(server, GET)
         kept = 0
         with pytest.raises(BufferError):
-            for _ in range(100_000):
-                server.receive(GET)
-                kept += len(GET)
+            for _ in range(1000):
+                server.receive(GET * 100)
+                kept += 100 * len(GET)
         assert kept <= MAX_AHEAD
 
     def test_many_pipelined_requests(self) -> None:
         server = carrier({"/": text("a")})
         written = serve(server, GET * 2000)
         assert written.count(b"HTTP/1.1 200 OK") == 2000
+
+    @pytest.mark.parametrize(
+        "one",
+        [
+            GET,
+            b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi",
+            b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: h\r\nX: "
+            + b"x" * 7000
+            + b"\r\nY: "
+            + b"y" * 7000
+            + b"\r\n\r\n",
+        ],
+        ids=["plain", "length", "chunked", "long"],
+    )
+    @pytest.mark.parametrize("cut", [0, 20], ids=["whole", "cut"])
+    def test_pipelined_requests_are_not_copied_with_each(self, one: bytes, cut: int) -> None:
+        """What a read brings is gone through once, however many requests it has."""
+        server = carrier({"/": {"GET": text("page"), "POST": text("page")}})
+        data = one * (1_000_000 // len(one))
+        if cut:
+            assert server.receive(data[:cut]) is None
+            data = data[cut:]
+        request, most = received(server, data), 0
+        tracemalloc.start()
+        try:
+            for _ in range(20):
+                server.respond(request, text("page"))
+                tracemalloc.reset_peak()
+                before = tracemalloc.get_traced_memory()[0]
+                following = server.next_request()
+                assert following is not None
+                request = following
+                most = max(most, tracemalloc.get_traced_memory()[1] - before)
+        finally:
+            tracemalloc.stop()
+        assert most < 200_000
 
 
 class TestDeadlines:

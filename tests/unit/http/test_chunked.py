@@ -19,7 +19,7 @@ def read(data: bytes, size: int, limits: Limits = DEFAULT_LIMITS) -> tuple[objec
     try:
         for i in range(0, len(data), size):
             if reader.feed(data[i : i + size]):
-                return bytes(reader.body), reader.rest + data[i + size :]
+                return bytes(reader.body), data[i + reader.stop :]
     except HttpError as error:
         return (error.status,)
     return ("incomplete",)
