@@ -3,14 +3,16 @@
 # tools/system.sh) where they are run by root.
 #
 #   make test ARGS='-k utf8 -x'     options for pytest, for the server of `make run`, for the benchmarks
+#   make test WORKERS=0 ARGS=--pdb   in one process
 #   make test VENV=.venv-3.13 PYTHON=python3.13
 
-PYTHON ?= python3
-VENV   ?= .venv
-JOBS   ?= 2
-TIME   ?= 60
-SEED   ?=
-ARGS   ?=
+PYTHON  ?= python3
+VENV    ?= .venv
+JOBS    ?= 2
+WORKERS ?= 2
+TIME    ?= 60
+SEED    ?=
+ARGS    ?=
 
 BIN  := $(VENV)/bin
 ASAN := build/asan
@@ -34,7 +36,7 @@ test: test-compiled test-interpreted
 
 test-compiled test-interpreted: $(VENV)/.with-test $(VENV)/.built
 	tools/system.sh $(SYSTEM)
-	DUPLEXER_PURE=$(PURE) DUPLEXER_BUILD=$(@:test-%=%) $(BIN)/pytest $(ONLY) $(ARGS)
+	DUPLEXER_PURE=$(PURE) DUPLEXER_BUILD=$(@:test-%=%) $(BIN)/pytest -n $(WORKERS) --dist worksteal $(ONLY) $(ARGS)
 
 test-interpreted: PURE = 1
 test-interpreted: ONLY = -m both_builds
@@ -54,7 +56,7 @@ check-types: $(VENV)/.with-test
 check-layers: $(VENV)/.with-test
 	$(BIN)/lint-imports --no-logo
 
-check-tools: check-sizes check-words check-modules
+check-tools: check-sizes check-words check-modules check-fronts
 check-%: $(VENV)/.with-test
 	$(BIN)/python tools/$*.py
 

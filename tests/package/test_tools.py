@@ -81,3 +81,40 @@ def test_modules(tool: Tool, tmp_path: Path) -> None:
         "errors.py: its tests are missing: tests/unit/test_errors.py",
         "tests/unit/core/test_gone.py: there is no such module",
     ]
+
+
+FRONT = """
+'''About this.'''
+import os  # an import
+
+def connect(uri):
+    '''Connect.'''
+    # why
+    return os.path.join(
+        uri,
+        "x",
+    )
+"""
+
+
+def test_lines_of_code_are_counted_without_what_explains_them(tool: Tool) -> None:
+    fronts = tool("fronts")
+    assert len(fronts.code_lines(FRONT)) == 6
+    assert len(fronts.code_lines(FRONT, imports=False)) == 5
+
+
+def test_likeness_is_that_of_the_code(tool: Tool) -> None:
+    likeness = tool("fronts").likeness
+    assert likeness(FRONT, FRONT.replace("# why", "# because").replace("About", "On")) == 1
+    assert likeness(FRONT, "x = 1\ny = 2\n") == 0
+    assert 0 < likeness(FRONT, FRONT.replace("uri,", "path,")) < 1
+
+
+def test_fronts_that_are_alike_are_named(tool: Tool, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "client.py").write_text(FRONT)
+    (tmp_path / "one/pump.py").write_text("x = 1\n")
+    total, alike = tool("fronts").measure([tmp_path / "one", tmp_path / "two"], ("pump.py",))
+    assert total == 12
+    assert alike == ["one/client.py and two/client.py are 100% alike"]

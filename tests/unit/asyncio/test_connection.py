@@ -10,6 +10,7 @@ import pytest
 from duplexer.asyncio.client import connect
 from duplexer.core.prepared import Prepared
 from duplexer.errors import ConcurrencyError
+from tests.naming import shown
 from tests.unit.asyncio.conftest import Serving
 
 
@@ -35,7 +36,7 @@ async def pieces() -> Any:
         (pieces, "ab"),
         (Prepared("x" * 1000), "x" * 1000),
     ],
-    ids=repr,
+    ids=shown,
 )
 async def test_send(serving: Serving, message: Any, echoed: Any) -> None:
     async with serving() as (_, uri), connect(uri, proxy=None) as ws:

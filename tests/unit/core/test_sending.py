@@ -14,6 +14,7 @@ from duplexer.errors import (
     ConnectionClosedError,
     InvalidState,
 )
+from tests.naming import shown
 from tests.wire.frames import (
     BINARY,
     CONT,
@@ -46,7 +47,7 @@ from tests.wire.sessions import feed, make, sent, to
         (b"x" * 40_000, None, Frame(BINARY, b"x" * 40_000)),
         ("x" * 70_000, None, Frame(TEXT, b"x" * 70_000)),
     ],
-    ids=lambda value: repr(value)[:20],
+    ids=shown,
 )
 def test_messages_are_framed(session: Session, message: Any, text: Any, frame: Frame) -> None:
     session.send_message(message, text, None)
@@ -91,7 +92,7 @@ def test_subclasses_are_what_they_derive_from(message: Any, frame: Frame, deflat
         array.array("I", [1]),
         memoryview(array.array("d", [1.0])),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_what_is_no_message_leaves_nothing_behind(session: Session, message: Any) -> None:
     with pytest.raises(TypeError):
