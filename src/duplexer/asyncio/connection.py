@@ -12,7 +12,7 @@ from duplexer.asyncio.life import Life
 from duplexer.core import opcodes
 from duplexer.core.prepared import Prepared
 from duplexer.driver.base import ConnectionBase
-from duplexer.driver.streaming import WHOLE, Fragments, Pieces, check_message, control_payload
+from duplexer.driver.streaming import WHOLE, AsyncPieces, Fragments, check_message, control_payload
 from duplexer.errors import (
     ConcurrencyError,
     ConnectionClosed,
@@ -48,7 +48,7 @@ def check_listener(listener: Any) -> Any:
     return listener
 
 
-class Stream(Pieces):
+class Stream(AsyncPieces):
     """The pieces of one message, as an async iterator."""
 
     __slots__ = ()
@@ -57,29 +57,9 @@ class Stream(Pieces):
         super().__init__(connection, decode)
         self.reader = Receiving(connection, False)
 
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> str | bytes:
-        while not self.finished:
-            self.begin()
-            try:
-                message = await self.reader
-            except asyncio.CancelledError:
-                self.pause()
-                raise
-            except ConnectionClosed:
-                self.leave()
-                raise
-            piece = self.take(message)
-            if piece is not None:
-                return piece
-        raise StopAsyncIteration
-
-    async def aclose(self) -> None:
-        """Discard the rest of the message."""
-        self.leave()
-        self.finished = True
+    async def receive(self) -> Any:
+        """See :class:`~duplexer.driver.streaming.AsyncPieces`."""
+        return await self.reader
 
 
 class Connection(Life, ConnectionBase, asyncio.BufferedProtocol):

@@ -144,7 +144,8 @@ class Conduct(ConnectionBase):
             if over and session.is_open:
                 self._stash = bytes(data[start:end])
                 break
-        session.reading = not (over and session.is_open)
+        if over and session.is_open:
+            session.reading = False  # until next_message() has caught up
 
     def _is_over(self, session: Session) -> bool:
         inbox = session.inbox
@@ -167,21 +168,23 @@ class Conduct(ConnectionBase):
         session = self.session
         if session is None or self.lost:
             return False
-        return not session.is_open or not (self._stash or self._is_over(session))
+        return session.reading or not session.is_open
 
-    def has_caught_up(self) -> bool:
-        """Whether the application has come so far that reading pays again."""
-        session = self.open_session()
+    def _has_caught_up(self, session: Session) -> bool:
+        # Reading pays again when a quarter is left: or each message would cost a read.
         inbox = session.inbox
-        return not session.is_open or (
-            inbox.count * 4 <= self._most and inbox.size * 4 <= self.limits.queue_bytes
+        return (
+            not self._stash
+            and inbox.count * 4 <= self._most
+            and inbox.size * 4 <= self.limits.queue_bytes
         )
 
     def next_message(self, reader: Any, now: float) -> Any:
         """The next message (or ``Piece`` of one), ``None`` if there is none yet.
 
         ``reader`` is who asks: while somebody takes a message in pieces nobody else gets any.
-        Raises :exc:`~duplexer.errors.ConnectionClosed` when there will be no more.
+        Raises :exc:`~duplexer.errors.ConnectionClosed` when there will be no more,
+        :exc:`~duplexer.errors.ConcurrencyError` when somebody else waits for it.
         """
         session = self.open_session()
         if self.streaming is not None and reader is not self.streaming:
@@ -190,13 +193,17 @@ class Conduct(ConnectionBase):
         if self._stash and (not inbox.count or not session.is_open):
             data, self._stash = self._stash, b""
             self.take_in(data, 0, len(data), now)
-        if inbox.count:
-            message = inbox.pop()
-            session.reading = not session.is_open or not (self._stash or self._is_over(session))
-            return message
-        if self.lost or not session.reads:
-            raise session.closed_error()
-        return None
+        message = inbox.pop() if inbox.count else None
+        if not session.reading:
+            session.reading = self._has_caught_up(session)
+        if message is None:
+            if self.lost or not session.reads:
+                raise session.closed_error()
+            if self.is_receiving():
+                raise ConcurrencyError(
+                    "recv() is called while another task is waiting in recv() or async for"
+                )
+        return message
 
     # -- sending ---------------------------------------------------------------------------------
 

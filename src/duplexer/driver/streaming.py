@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import AsyncIterable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from duplexer.core.events import Piece
 from duplexer.core.prepared import Prepared
 from duplexer.core.sending import contiguous
-from duplexer.errors import ConcurrencyError
+from duplexer.errors import ConcurrencyError, ConnectionClosed
 
 if TYPE_CHECKING:
     from duplexer.core.session import Session
 
-__all__ = ["WHOLE", "Fragments", "Pieces", "check_message", "control_payload"]
+__all__ = ["WHOLE", "AsyncPieces", "Fragments", "Pieces", "check_message", "control_payload"]
 
 #: Messages that are sent in one frame.
 WHOLE = (str, bytes, bytearray, memoryview, Prepared)
@@ -121,6 +121,40 @@ class Pieces:
 
     def __del__(self) -> None:
         self.leave()
+
+
+class AsyncPieces(Pieces):
+    """The pieces of one message, as an async iterator. A front defines ``receive``."""
+
+    __slots__ = ()
+
+    async def receive(self) -> Any:
+        """The next message or piece for ``self.reader``."""
+        raise NotImplementedError
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str | bytes:
+        while not self.finished:
+            self.begin()
+            try:
+                message = await self.receive()
+            except ConnectionClosed:
+                self.leave()
+                raise
+            except BaseException:  # cancelled
+                self.pause()
+                raise
+            piece = self.take(message)
+            if piece is not None:
+                return piece
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Discard the rest of the message."""
+        self.leave()
+        self.finished = True
 
 
 class Fragments:

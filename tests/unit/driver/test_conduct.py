@@ -108,8 +108,28 @@ def test_an_application_that_is_behind_stops_reading_until_it_has_caught_up():
         got.append(message)
     assert got == [bytes([i]) for i in range(20)]
     assert server.wants_bytes()
-    assert server.has_caught_up()
     assert server.session.reading
+
+
+def test_reading_resumes_when_a_quarter_is_left_and_the_session_knows():
+    server = Plain(Limits(ping_interval=None, queue_messages=8), server=True)
+    data = b"".join(encode(BINARY, bytes([i]), mask=bytes(4)) for i in range(9))
+    server.take_in(data, 0, len(data), 0.0)
+    read = []
+    while server.next_message(None, 0.0) is not None:
+        assert server.wants_bytes() is server.session.reading
+        read.append(server.wants_bytes())
+    assert read == [False] * 6 + [True] * 3
+
+
+def test_one_waits_at_a_time(pair):
+    client, server = pair
+    server.is_receiving = lambda: True
+    with pytest.raises(ConcurrencyError):
+        server.next_message(None, 0.0)
+    client.put("one", None, None)
+    settle(client, server)
+    assert server.next_message(None, 0.0) == "one"
 
 
 def test_what_was_read_before_the_end_is_not_lost():
