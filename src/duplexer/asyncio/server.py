@@ -16,6 +16,7 @@ from duplexer.asyncio.connection import Connection, Listener
 from duplexer.asyncio.pump import fan_out, pump_of
 from duplexer.core.prepared import Prepared
 from duplexer.driver.accept import Serving, open_server
+from duplexer.driver.basic_auth import basic_auth
 from duplexer.driver.serving import ServeBase
 from duplexer.errors import ConnectionClosed, WebSocketException
 from duplexer.http.messages import make_response
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from duplexer.limits import Limits
 
 
-__all__ = ["Server", "ServerConnection", "broadcast", "serve", "unix_serve"]
+__all__ = ["Server", "ServerConnection", "basic_auth", "broadcast", "serve", "unix_serve"]
 
 #: What ``loop.create_server`` and ``loop.create_unix_server`` take beside what is ours.
 _SERVER_ARGUMENTS = frozenset(
