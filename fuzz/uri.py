@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from duplexer.errors import InvalidProxy, InvalidURI
 from duplexer.http.uri import parse_uri
-from duplexer.proxies.connect import parse_proxy
+from duplexer.proxies.address import parse_proxy
 
 
 def server(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Every exception, and every way in which a peer can break the protocol.
+"""Every exception; the rules that some of them are about are in :mod:`duplexer.rules`.
 
 ::
 
@@ -12,7 +12,9 @@
     │   ├── HttpError                (server) the request deserves this HTTP answer
     │   ├── InvalidMessage           what came back was not HTTP
     │   ├── InvalidStatus            the server answered, but not with 101
-    │   ├── ProxyError               the proxy did not let us through
+    │   ├── ProxyError               a proxy did not let us through
+    │   │   ├── InvalidProxyMessage  ... or what it said cannot be read
+    │   │   ├── InvalidProxyReply    ... and said why in SOCKS
     │   │   └── InvalidProxyStatus   ... and said why in HTTP
     │   ├── SecurityError            a rule of RFC 6455 that protects the user was broken
     │   ├── InvalidHeader            a header is missing or malformed
@@ -38,7 +40,9 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from duplexer.rules import RULES, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -62,6 +66,8 @@ __all__ = [
     "InvalidParameterValue",
     "InvalidState",
     "InvalidProxy",
+    "InvalidProxyMessage",
+    "InvalidProxyReply",
     "InvalidProxyStatus",
     "InvalidStatus",
     "InvalidURI",
@@ -151,105 +157,6 @@ class Close:
 def plain_close(code: int) -> Close:
     """``Close(code)``, of which there is one for all who close without a reason."""
     return Close(code)
-
-
-class Rule(NamedTuple):
-    """One rule of the protocol: what its breach costs, and what to do about it."""
-
-    code: int  #: the close code that fails the connection
-    reason: str  #: the short fixed text in our Close frame; it never repeats the peer's data
-    advice: str  #: for the human who reads the error
-
-
-#: Stable name → rule. Names of limits end in the name of the field of ``Limits`` in ``advice``.
-RULES: dict[str, Rule] = {
-    "close-code": Rule(
-        1002, "invalid close code", "The peer's library sends a close code that is not allowed."
-    ),
-    "close-length": Rule(
-        1002,
-        "close frame with one byte",
-        "A Close body is empty or starts with a two-byte code (RFC 6455 5.5.1).",
-    ),
-    "close-utf8": Rule(
-        1007, "close reason is not UTF-8", "The peer's library sends a reason that is not UTF-8."
-    ),
-    "control-fragmented": Rule(
-        1002, "fragmented control frame", "Control frames must have FIN set (RFC 6455 5.5)."
-    ),
-    "control-rate": Rule(
-        1008,
-        "too many control frames",
-        "The peer floods with pings, pongs or closes. Raise Limits.control_burst or "
-        "Limits.control_rate if that is legitimate.",
-    ),
-    "control-too-long": Rule(
-        1002, "control frame too long", "Control frames carry at most 125 bytes (RFC 6455 5.5)."
-    ),
-    "continuation-unexpected": Rule(
-        1002,
-        "unexpected continuation frame",
-        "A continuation came without a message to continue (RFC 6455 5.4).",
-    ),
-    "continuation-expected": Rule(
-        1002,
-        "expected a continuation frame",
-        "A new message began inside a fragmented one (RFC 6455 5.4).",
-    ),
-    "deflate-corrupt": Rule(
-        1002,
-        "corrupt compressed data",
-        "The peer's deflate stream cannot be inflated (RFC 7692 7.2.2). Try compression=None.",
-    ),
-    "frame-too-big": Rule(
-        1009, "frame too big", "Raise Limits.max_frame if frames of this size are legitimate."
-    ),
-    "fragments-too-many": Rule(
-        1008,
-        "too many fragments (max_fragments)",
-        "Raise Limits.max_fragments or Limits.bytes_per_fragment if the peer is legitimate.",
-    ),
-    "length-minimal": Rule(
-        1002,
-        "length not minimally encoded",
-        "The shortest length encoding must be used (RFC 6455 5.2).",
-    ),
-    "length-sign": Rule(
-        1002,
-        "length with the top bit set",
-        "The top bit of a 64-bit length must be 0 (RFC 6455 5.2).",
-    ),
-    "mask-missing": Rule(
-        1002,
-        "unmasked frame",
-        "A client must mask every frame (RFC 6455 5.1); is the peer a server?",
-    ),
-    "mask-unexpected": Rule(
-        1002, "masked frame", "A server must not mask (RFC 6455 5.1); is the peer a client?"
-    ),
-    "message-timeout": Rule(
-        1008,
-        "message not finished in time",
-        "Raise Limits.message_timeout if the peer sends long messages slowly.",
-    ),
-    "message-too-big": Rule(
-        1009,
-        "message too big (max_message)",
-        "Raise Limits.max_message (max_size=) if messages of this size are legitimate; "
-        "recv_streaming() then reads them without holding all of one.",
-    ),
-    "opcode-unknown": Rule(
-        1002, "unknown opcode", "Opcodes 3 to 7 and 11 to 15 are reserved (RFC 6455 5.2)."
-    ),
-    "rsv-unexpected": Rule(
-        1002,
-        "reserved bit set",
-        "A reserved bit is set that no agreed extension gives a meaning to (RFC 6455 5.2).",
-    ),
-    "utf8-invalid": Rule(
-        1007, "text is not UTF-8", "Text messages must be UTF-8; send other bytes as binary."
-    ),
-}
 
 
 class WebSocketException(Exception):
@@ -416,24 +323,84 @@ class InvalidMessage(InvalidHandshake):
 
 
 class ProxyError(InvalidHandshake):
-    """The proxy did not let us through, or what it said cannot be read."""
+    """A proxy did not let us through.
+
+    What it said in HTTP is in ``response``, with ``status``, ``headers`` and the first
+    ``Limits.max_error_body`` bytes of the ``body``; these are ``None`` where it said nothing.
+    """
 
     name = "proxy"
+    response: Any = None
+
+    @property
+    def status(self) -> int | None:
+        """The status of the proxy's answer."""
+        return None if self.response is None else self.response.status_code
+
+    @property
+    def headers(self) -> Any:
+        """The headers of the proxy's answer."""
+        return None if self.response is None else self.response.headers
+
+    @property
+    def body(self) -> bytes | None:
+        """The beginning of the body of the proxy's answer."""
+        return None if self.response is None else self.response.body
+
+
+class InvalidProxyMessage(ProxyError):
+    """What the proxy sent is not an answer in the language that it was spoken to."""
+
+    name = "proxy-malformed"
+    advice = "Is the kind of proxy right: http://, https://, socks4a:// or socks5h://?"
+
+
+class InvalidProxyReply(ProxyError):
+    """A SOCKS proxy refused to connect us; ``code`` is its reply (RFC 1928 6)."""
+
+    name = "proxy-reply"
+
+    def __init__(self, code: int, why: str, proxy: str = "") -> None:
+        self.code = code
+        self.why = why
+        self.proxy = proxy
+        super().__init__(code, why, proxy)
+
+    def __str__(self) -> str:
+        name = f"proxy {self.proxy}" if self.proxy else "proxy"
+        return f"{name} rejected connection: {self.why} (reply {self.code})"
 
 
 class InvalidProxyStatus(ProxyError):
-    """The proxy refused to connect us; its ``response`` says why."""
+    """A proxy refused to connect us; its ``response`` says why."""
 
     name = "proxy-status"
 
-    def __init__(self, response: Any) -> None:
+    _HINTS: ClassVar[dict[int, str]] = {
+        400: "the proxy found the request malformed; does it forward connections at all?",
+        403: "the proxy forbids this host or this port; many let nothing but port 443 through",
+        404: "this is a web server, not a proxy; is its address right?",
+        405: "this is a web server, not a proxy; is its address right?",
+        407: "the proxy wants a user name and a password; are they right?",
+        429: "too many attempts; wait before the next one",
+        500: "the proxy has failed, or could not reach the server",
+        501: "this is a web server, not a proxy; is its address right?",
+        502: "the proxy could not reach the server; is its address right?",
+        503: "the proxy could not reach the server, or has too much to do; try again later",
+        504: "the server did not answer the proxy in time",
+    }
+
+    def __init__(self, response: Any, proxy: str = "") -> None:
         self.response = response
-        super().__init__(response)
+        self.proxy = proxy
+        super().__init__(response, proxy)
 
     def __str__(self) -> str:
         status = self.response.status_code
-        hint = " (the proxy wants a user name and a password)" if status == 407 else ""
-        return f"proxy rejected connection: HTTP {status}{hint}"
+        hint = self._HINTS.get(status)
+        name = f"proxy {self.proxy}" if self.proxy else "proxy"
+        text = f"{name} rejected connection: HTTP {status}"
+        return f"{text} ({hint})" if hint else text
 
 
 class SecurityError(InvalidHandshake):

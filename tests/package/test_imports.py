@@ -24,7 +24,6 @@ DEPENDENCIES = {
     "uvloop": ["asyncio/", "cli/"],
     "zlib_ng": ["extensions/deflate"],
     "isal": ["extensions/deflate"],
-    "python_socks": ["proxies/", "asyncio/tunnel", "sync/tunnel", "trio/tunnel"],
     "click": ["cli/"],
     "rich": ["cli/"],
     "prompt_toolkit": ["cli/"],

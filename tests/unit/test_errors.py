@@ -49,7 +49,12 @@ EXAMPLES: list[tuple[WebSocketException, str]] = [
     (errors.InvalidStatus(response(418)), "server rejected WebSocket connection: HTTP 418"),
     (errors.ProxyError("no"), "no"),
     (errors.InvalidProxyStatus(response(407)), "HTTP 407 (the proxy wants a user name"),
-    (errors.InvalidProxyStatus(response(502)), "proxy rejected connection: HTTP 502"),
+    (errors.InvalidProxyStatus(response(502)), "proxy rejected connection: HTTP 502 (the proxy c"),
+    (errors.InvalidProxyStatus(response(403), "http://p:80"), "proxy http://p:80 rejected"),
+    (errors.InvalidProxyStatus(response(418)), "proxy rejected connection: HTTP 418"),
+    (errors.InvalidProxyMessage("not HTTP"), "not HTTP"),
+    (errors.InvalidProxyReply(5, "refused"), "proxy rejected connection: refused (reply 5)"),
+    (errors.InvalidProxyReply(5, "refused", "socks4://p:1"), "proxy socks4://p:1 rejected"),
     (errors.SecurityError("no"), "no"),
     (errors.InvalidHeader("Name"), "missing Name header"),
     (errors.InvalidHeader("Name", ""), "empty Name header"),
@@ -119,6 +124,15 @@ def test_explain(error: WebSocketException, text: str) -> None:
     assert f"Responsible: {error.party} ({error.name})." in explanation
     assert (f"Close code: {error.close_code}" in explanation) is (error.close_code is not None)
     assert ("What to do: " in explanation) is bool(error.advice)
+
+
+def test_what_a_proxy_said() -> None:
+    error: errors.ProxyError = errors.InvalidProxyStatus(response(403))
+    assert error.status == 403
+    assert error.headers is error.response.headers
+    assert error.body == error.response.body
+    error = errors.InvalidProxyReply(1, "no")
+    assert (error.status, error.headers, error.body) == (None, None, None)
 
 
 def test_explain_tells_the_cause() -> None:

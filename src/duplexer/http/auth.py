@@ -160,6 +160,8 @@ class PasswordAuth:
 
     def __init__(self, username: str, password: str) -> None:
         build_authorization_basic(username, password)  # raises for a colon in the name
+        if any(ord(char) < 0x20 or ord(char) == 0x7F for char in username + password):
+            raise ValueError("user name and password cannot have control characters (RFC 7617 2)")
         self.username = username
         self._password = password
         self._challenge: Challenge | None = None

@@ -298,3 +298,9 @@ def test_the_password_is_not_shown() -> None:
 def test_a_colon_in_the_name() -> None:
     with pytest.raises(ValueError, match="colon"):
         PasswordAuth("a:b", "c")
+
+
+@pytest.mark.parametrize(("name", "password"), [("a\r\nX", "b"), ("a", "b\x7f")])
+def test_control_characters(name: str, password: str) -> None:
+    with pytest.raises(ValueError, match="control characters"):
+        PasswordAuth(name, password)

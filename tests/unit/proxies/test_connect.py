@@ -1,4 +1,4 @@
-"""Addresses of proxies, and the way through an HTTP proxy."""
+"""The way through an HTTP proxy."""
 
 from __future__ import annotations
 
@@ -7,124 +7,50 @@ from typing import Any
 
 import pytest
 
-from duplexer.errors import InvalidProxy, InvalidProxyStatus, ProxyError
-from duplexer.http.uri import parse_uri
-from duplexer.limits import DEFAULT_LIMITS, Limits
-from duplexer.proxies.connect import Proxy, parse_proxy, tunnel
+from duplexer.errors import InvalidHeaderFormat, InvalidProxyMessage, InvalidProxyStatus
+from duplexer.http.auth import parse_challenges
+from duplexer.limits import DEFAULT_LIMITS
+from duplexer.proxies.address import parse_proxy
+from duplexer.proxies.connect import HttpTunnel
+from tests.unit.proxies.exchange import Exchange
+
+BASIC = b"Basic " + base64.b64encode(b"user:p@ss")
+
+
+def tunnel(proxy: str = "http://proxy", **changes: Any) -> HttpTunnel:
+    return HttpTunnel(parse_proxy(proxy), DEFAULT_LIMITS.replace(**changes))
+
+
+def ask(proxy: str = "http://proxy", **changes: Any) -> Exchange:
+    return Exchange(tunnel(proxy, **changes).open("example.com", 80))
+
+
+def credentials(request: bytes) -> bytes | None:
+    """The value of ``Proxy-Authorization``."""
+    for line in request.split(b"\r\n"):
+        name, _, value = line.partition(b": ")
+        assert name != b"Authorization"
+        if name == b"Proxy-Authorization":
+            return value
+    return None
 
 
 @pytest.mark.parametrize(
-    ("text", "proxy"),
+    ("host", "port", "target"),
     [
-        ("http://proxy", Proxy("http", "proxy", 80)),
-        ("http://proxy:3128/", Proxy("http", "proxy", 3128)),
-        ("HTTPS://Proxy.Example", Proxy("https", "proxy.example", 443)),
-        ("socks4://proxy", Proxy("socks4", "proxy", 1080)),
-        ("socks5h://[::1]:9050", Proxy("socks5h", "::1", 9050)),
-        ("http://user:p%40ss@proxy", Proxy("http", "proxy", 80, "user", "p@ss")),
-        ("http://user:@proxy", Proxy("http", "proxy", 80, "user", "")),
+        ("example.com", 80, b"example.com:80"),
+        ("example.com", 443, b"example.com:443"),
+        ("2001:db8::1", 8080, b"[2001:db8::1]:8080"),
+        ("fe80::1%eth0", 80, b"[fe80::1]:80"),
     ],
 )
-def test_addresses(text: str, proxy: Proxy) -> None:
-    assert parse_proxy(text) == proxy
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("", "scheme"),
-        ("proxy:3128", "scheme"),
-        ("ftp://proxy", "scheme"),
-        ("http://", "no host"),
-        ("http://:3128", "no host"),
-        ("http://proxy/path", "more than"),
-        ("http://proxy/?query", "more than"),
-        ("http://proxy/#fragment", "more than"),
-        ("http://user@proxy", "needs a password"),
-        ("http://proxy:port", "port"),
-        ("http://proxy:0", "port"),
-        ("http://proxy:65536", "port"),
-        ("http://[::1", "malformed"),
-        ("http://a%3Ab:secret@proxy", "colon"),
-        ("http://pro xy", "characters"),
-        ("http://proxy\n", "characters"),
-        ("http://proxy\x00", "characters"),
-    ],
-)
-def test_what_is_none(text: str, why: str) -> None:
-    with pytest.raises(InvalidProxy, match=why):
-        parse_proxy(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "http://user:secret@proxy/path",
-        "http://user:secret@proxy:x",
-        "http://user:secret@[::1",
-        "http://user:secret@ℂproxy℀",
-        "ftp://user:secret@proxy",
-        "user:secret@proxy",
-    ],
-)
-def test_no_error_shows_a_password(text: str) -> None:
-    with pytest.raises(InvalidProxy) as raised:
-        parse_proxy(text)
-    assert "secret" not in str(raised.value) + repr(raised.value) + raised.value.explain()
-    assert raised.value.__cause__ is None
-
-
-def test_an_empty_password_leaves_the_address_readable() -> None:
-    with pytest.raises(InvalidProxy, match=r"http://\*\*\*@proxy/path"):
-        parse_proxy("http://user:@proxy/path")
-
-
-def test_repr_hides_the_password() -> None:
-    assert "secret" not in repr(parse_proxy("http://user:secret@proxy"))
-
-
-# -- CONNECT -------------------------------------------------------------------------------------
-
-
-def ask(proxy: str = "http://proxy", uri: str = "ws://example.com/", **changes: Any) -> Any:
-    """The tunnel after its request, which is given as well."""
-    limits = DEFAULT_LIMITS.replace(**changes)
-    steps = tunnel(parse_proxy(proxy), parse_uri(uri), limits)
-    request = next(steps)
-    assert next(steps) is None
-    return steps, request
-
-
-def answer(steps: Any, *pieces: bytes) -> None:
-    with pytest.raises(StopIteration):
-        for piece in pieces:
-            assert steps.send(piece) is None
-
-
-@pytest.mark.parametrize(
-    ("uri", "target"),
-    [
-        ("ws://example.com/chat", b"example.com:80"),
-        ("wss://example.com/chat", b"example.com:443"),
-        ("ws://[2001:db8::1]:8080/", b"[2001:db8::1]:8080"),
-    ],
-)
-def test_the_request_always_has_the_port(uri: str, target: bytes) -> None:
-    _, request = ask(uri=uri)
+def test_the_request_always_has_the_port(host: str, port: int, target: bytes) -> None:
+    request = Exchange(tunnel().open(host, port)).take()
     lines = request.split(b"\r\n")
     assert lines[0] == b"CONNECT " + target + b" HTTP/1.1"
     assert b"Host: " + target in lines
     assert lines[-2:] == [b"", b""]
-    assert b"chat" not in request
-
-
-def test_credentials_are_for_the_proxy_alone() -> None:
-    _, request = ask("http://user:p%40ss@proxy", "ws://other:secret@example.com/")
-    assert b"Proxy-Authorization: Basic " + base64.b64encode(b"user:p@ss") in request
-    assert b"\r\nAuthorization" not in request
-    assert base64.b64encode(b"other:secret") not in request
-    _, request = ask()
-    assert b"Authorization" not in request
+    assert credentials(request) is None
 
 
 @pytest.mark.parametrize(
@@ -132,44 +58,121 @@ def test_credentials_are_for_the_proxy_alone() -> None:
     [
         b"HTTP/1.1 200 Connection established\r\n\r\n",
         b"HTTP/1.0 200 OK\r\nProxy-Agent: x\r\n\r\n",
+        b"HTTP/1.1 204 \r\n\r\n",
         b"HTTP/1.1 200 \r\nContent-Length: 5\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
     ],
 )
-def test_let_through(response: bytes) -> None:
-    steps, _ = ask()
-    answer(steps, response)
-    steps, _ = ask()
-    answer(steps, *[response[i : i + 1] for i in range(len(response))])
+@pytest.mark.parametrize("size", [0, 1])
+def test_let_through(response: bytes, size: int) -> None:
+    exchange = ask()
+    exchange.answer(response, size)
+    assert exchange.result is True
 
 
-def test_refused() -> None:
-    steps, _ = ask()
-    with pytest.raises(InvalidProxyStatus, match=r"407 .*password") as raised:
-        steps.send(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 2\r\n\r\nno")
-    assert raised.value.response.body == b"no"
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [(403, "port 443"), (407, "password"), (502, "reach"), (503, "later"), (504, "in time")],
+)
+def test_refused(status: int, hint: str) -> None:
+    exchange = ask("http://user:secret@proxy:3128")
+    with pytest.raises(InvalidProxyStatus, match=rf"HTTP {status} .*{hint}") as raised:
+        exchange.answer(b"HTTP/1.1 %d No\r\nA: b\r\nContent-Length: 2\r\n\r\nno" % status)
+    error = raised.value
+    assert (error.status, error.headers["A"], error.body) == (status, "b", b"no")
+    assert "http://***@proxy:3128" in str(error)
+    assert "secret" not in str(error) + repr(error) + error.explain()
 
 
 @pytest.mark.parametrize(
     ("pieces", "why"),
     [
-        ([b""], "cannot be read"),
-        ([b"HTTP/1.1 200", b""], "cannot be read"),
-        ([b"SSH-2.0\r\n"], "cannot be read"),
+        ([b""], "without an HTTP response"),
+        ([b"HTTP/1.1 200", b""], "in the middle"),
+        ([b"SSH-2.0\r\n"], "not HTTP"),
+        ([b"HTTP/2 200 OK\r\n\r\n"], "unsupported"),
+        ([b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n"], "header name"),
         ([b"HTTP/1.1 200 OK\r\n\r\nhello"], "more than its answer"),
         ([b"HTTP/1.1 " + b"2" * 10_000], "cannot be read"),
+        ([b"HTTP/1.1 200 OK\r\n", *[b"A: " + b"x" * 1000 + b"\r\n"] * 100], "header"),
     ],
 )
 def test_no_proxy_at_all(pieces: list[bytes], why: str) -> None:
-    steps, _ = ask()
-    with pytest.raises(ProxyError, match=why):
+    exchange = ask()
+    with pytest.raises(InvalidProxyMessage, match=why):
         for piece in pieces:
-            steps.send(piece)
+            exchange.answer(piece)
 
 
 def test_a_refusal_is_bounded() -> None:
-    limits = Limits(max_error_body=10)
-    steps, _ = ask(max_error_body=limits.max_error_body)
+    exchange = ask(max_error_body=10)
     with pytest.raises(InvalidProxyStatus) as raised:
-        steps.send(b"HTTP/1.1 502 Bad Gateway\r\n\r\n" + b"x" * 1000)
-    assert raised.value.response.body == b"x" * 10
+        exchange.answer(b"HTTP/1.1 502 Bad Gateway\r\n\r\n" + b"x" * 1000)
+    assert raised.value.body == b"x" * 10
+
+
+class TestCredentials:
+    def challenge(self, *values: str) -> bytes:
+        lines = "".join(f"Proxy-Authenticate: {value}\r\n" for value in values)
+        return f"HTTP/1.1 407 No\r\n{lines}Content-Length: 0\r\n\r\n".encode()
+
+    def test_basic_at_once(self) -> None:
+        exchange = ask("http://user:p%40ss@proxy")
+        assert credentials(exchange.take()) == BASIC
+
+    def test_none_that_were_not_given(self) -> None:
+        exchange = ask()
+        with pytest.raises(InvalidProxyStatus):
+            exchange.answer(self.challenge("Basic realm=a"))
+
+    def test_digest_when_it_is_asked_for(self) -> None:
+        way = tunnel("http://user:p%40ss@proxy")
+        first = Exchange(way.open("example.com", 80))
+        first.answer(self.challenge("Digest realm=a, nonce=n, qop=auth", "Basic realm=a"))
+        assert first.result is False
+
+        second = Exchange(way.open("example.com", 80))
+        value = credentials(second.take())
+        assert value is not None
+        [found] = parse_challenges([value.decode()])
+        assert found.scheme == "digest"
+        assert (found.params["uri"], found.params["nonce"]) == ("example.com:80", "n")
+        second.answer(b"HTTP/1.1 200 OK\r\n\r\n")
+        assert second.result is True
+
+        # Another proxy of the chain may want the whole way to be gone again.
+        third = Exchange(way.open("example.com", 80))
+        assert b"nc=00000002" in (credentials(third.take()) or b"")
+
+    def test_wrong_ones(self) -> None:
+        way = tunnel("http://user:p%40ss@proxy")
+        for last in (False, True):
+            exchange = Exchange(way.open("example.com", 80))
+            if last:
+                with pytest.raises(InvalidProxyStatus, match="407"):
+                    exchange.answer(self.challenge("Digest realm=a, nonce=m, Basic realm=a"))
+            else:
+                exchange.answer(self.challenge("Digest realm=a, nonce=n, Basic realm=a"))
+
+    def test_a_proxy_that_is_never_content(self) -> None:
+        way = tunnel("http://user:p%40ss@proxy")
+        for count in range(10):
+            exchange = Exchange(way.open("example.com", 80))
+            try:
+                exchange.answer(self.challenge(f"Digest realm=a, nonce={count}, stale=true"))
+            except InvalidProxyStatus:
+                break
+        assert count == 3
+
+    @pytest.mark.parametrize("values", [[], ["Negotiate"], ["Basic realm=a"]])
+    def test_nothing_else_to_say(self, values: list[str]) -> None:
+        exchange = ask("http://user:p%40ss@proxy")
+        with pytest.raises(InvalidProxyStatus, match="407"):
+            exchange.answer(self.challenge(*values))
+
+    def test_a_malformed_challenge(self) -> None:
+        exchange = ask("http://user:p%40ss@proxy")
+        with pytest.raises(InvalidProxyStatus, match="407") as raised:
+            exchange.answer(self.challenge('Digest realm="a'))
+        assert isinstance(raised.value.__cause__, InvalidHeaderFormat)

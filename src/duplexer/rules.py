@@ -1,0 +1,106 @@
+"""Every way in which a peer can break the protocol: :data:`RULES`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["RULES", "Rule"]
+
+
+class Rule(NamedTuple):
+    """One rule of the protocol: what its breach costs, and what to do about it."""
+
+    code: int  #: the close code that fails the connection
+    reason: str  #: the short fixed text in our Close frame; it never repeats the peer's data
+    advice: str  #: for the human who reads the error
+
+
+#: Stable name → rule. Names of limits end in the name of the field of ``Limits`` in ``advice``.
+RULES: dict[str, Rule] = {
+    "close-code": Rule(
+        1002, "invalid close code", "The peer's library sends a close code that is not allowed."
+    ),
+    "close-length": Rule(
+        1002,
+        "close frame with one byte",
+        "A Close body is empty or starts with a two-byte code (RFC 6455 5.5.1).",
+    ),
+    "close-utf8": Rule(
+        1007, "close reason is not UTF-8", "The peer's library sends a reason that is not UTF-8."
+    ),
+    "control-fragmented": Rule(
+        1002, "fragmented control frame", "Control frames must have FIN set (RFC 6455 5.5)."
+    ),
+    "control-rate": Rule(
+        1008,
+        "too many control frames",
+        "The peer floods with pings, pongs or closes. Raise Limits.control_burst or "
+        "Limits.control_rate if that is legitimate.",
+    ),
+    "control-too-long": Rule(
+        1002, "control frame too long", "Control frames carry at most 125 bytes (RFC 6455 5.5)."
+    ),
+    "continuation-unexpected": Rule(
+        1002,
+        "unexpected continuation frame",
+        "A continuation came without a message to continue (RFC 6455 5.4).",
+    ),
+    "continuation-expected": Rule(
+        1002,
+        "expected a continuation frame",
+        "A new message began inside a fragmented one (RFC 6455 5.4).",
+    ),
+    "deflate-corrupt": Rule(
+        1002,
+        "corrupt compressed data",
+        "The peer's deflate stream cannot be inflated (RFC 7692 7.2.2). Try compression=None.",
+    ),
+    "frame-too-big": Rule(
+        1009, "frame too big", "Raise Limits.max_frame if frames of this size are legitimate."
+    ),
+    "fragments-too-many": Rule(
+        1008,
+        "too many fragments (max_fragments)",
+        "Raise Limits.max_fragments or Limits.bytes_per_fragment if the peer is legitimate.",
+    ),
+    "length-minimal": Rule(
+        1002,
+        "length not minimally encoded",
+        "The shortest length encoding must be used (RFC 6455 5.2).",
+    ),
+    "length-sign": Rule(
+        1002,
+        "length with the top bit set",
+        "The top bit of a 64-bit length must be 0 (RFC 6455 5.2).",
+    ),
+    "mask-missing": Rule(
+        1002,
+        "unmasked frame",
+        "A client must mask every frame (RFC 6455 5.1); is the peer a server?",
+    ),
+    "mask-unexpected": Rule(
+        1002, "masked frame", "A server must not mask (RFC 6455 5.1); is the peer a client?"
+    ),
+    "message-timeout": Rule(
+        1008,
+        "message not finished in time",
+        "Raise Limits.message_timeout if the peer sends long messages slowly.",
+    ),
+    "message-too-big": Rule(
+        1009,
+        "message too big (max_message)",
+        "Raise Limits.max_message (max_size=) if messages of this size are legitimate; "
+        "recv_streaming() then reads them without holding all of one.",
+    ),
+    "opcode-unknown": Rule(
+        1002, "unknown opcode", "Opcodes 3 to 7 and 11 to 15 are reserved (RFC 6455 5.2)."
+    ),
+    "rsv-unexpected": Rule(
+        1002,
+        "reserved bit set",
+        "A reserved bit is set that no agreed extension gives a meaning to (RFC 6455 5.2).",
+    ),
+    "utf8-invalid": Rule(
+        1007, "text is not UTF-8", "Text messages must be UTF-8; send other bytes as binary."
+    ),
+}
