@@ -20,6 +20,8 @@ _OPTIONAL = frozenset(
         "max_message",
         "max_frame",
         "open_timeout",
+        "happy_eyeballs_delay",
+        "max_connecting",
         "close_timeout",
         "ping_interval",
         "ping_timeout",
@@ -43,6 +45,8 @@ class Limits:
 
     # -- the opening handshake -----------------------------------------------------------------
     open_timeout: float | None = 10.0  #: from accept (or dial) to 101, TLS and proxy included
+    happy_eyeballs_delay: float | None = 0.25  #: before the next address (RFC 8305)
+    max_connecting: int | None = 1  #: at a time to an address, but for 127.0.0.1 (RFC 6455 4.1)
     max_request_line: int = 8 * KiB  #: as nginx, aiohttp and Apache; beyond: 414
     max_header_line: int = 8 * KiB  #: as nginx, aiohttp and Apache; beyond: 431
     max_header_bytes: int = 16 * KiB  #: all header lines together, as node; beyond: 431

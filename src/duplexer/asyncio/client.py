@@ -6,38 +6,22 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-import aiofastnet
-
 from duplexer.asyncio.connection import Connection, check_listener
-from duplexer.asyncio.tunnel import dial_through
+from duplexer.asyncio.dialling import DIAL_ARGUMENTS, Dialler, call_all
 from duplexer.driver.backoff import backoff
 from duplexer.driver.connecting import ConnectBase, process_exception
 from duplexer.driver.dial import open_client
+from duplexer.errors import InvalidStatus
 from duplexer.handshake.client import ClientHandshake
-from duplexer.proxies.system import system_proxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator
 
+    from duplexer.driver.opening import Opening
     from duplexer.driver.steps import Steps
     from duplexer.limits import Limits
 
 __all__ = ["ClientConnection", "connect", "process_exception", "unix_connect"]
-
-
-#: What ``loop.create_connection`` and ``loop.create_unix_connection`` take beside what is ours.
-_CLIENT_ARGUMENTS = frozenset(
-    {
-        "listener",
-        "proto",
-        "flags",
-        "happy_eyeballs_delay",
-        "interleave",
-        "all_errors",
-        "ssl_handshake_timeout",
-        "ssl_shutdown_timeout",
-    }
-)
 
 
 class ClientConnection(Connection):
@@ -91,11 +75,12 @@ class connect(ConnectBase):  # noqa: N801 - a verb, as in ``websockets``
     (RFC 6455 7.2.3) until ``process_exception`` says that an error is final.
 
     Beside the arguments of :class:`~duplexer.driver.connecting.ConnectBase` it takes ``listener``,
-    a :class:`Listener` or its class that is called with what comes, and those of
-    ``loop.create_connection``: ``proto``, ``flags``, ``happy_eyeballs_delay``, ``all_errors``, ...
+    a :class:`Listener` or its class that is called with what comes, and these of
+    ``loop.create_connection``: ``proto``, ``flags``, ``happy_eyeballs_delay``, ``interleave``,
+    ``all_errors``, ``ssl_handshake_timeout`` and ``ssl_shutdown_timeout``.
     """
 
-    OWN_ARGUMENTS = _CLIENT_ARGUMENTS
+    OWN_ARGUMENTS = frozenset({"listener", *DIAL_ARGUMENTS})
 
     def take_own(self) -> None:
         """See :class:`~duplexer.driver.connecting.ConnectBase`."""
@@ -107,55 +92,34 @@ class connect(ConnectBase):  # noqa: N801 - a verb, as in ``websockets``
 
     async def _connect(self) -> ClientConnection:
         loop = asyncio.get_running_loop()
+        opening = self.new_opening()
         try:
-            async with asyncio.timeout(self.limits.open_timeout):
-                connection = self._make_connection(
-                    loop, self.new_handshake(), self.limits, self.logger
-                )
-                connection.listener = self.listener
-                await self._dial(loop, connection)
-                await connection.wait_open()
+            async with asyncio.timeout(self.limits.open_timeout) as limit:
+                while True:
+                    try:
+                        return await self._attempt(loop, opening, limit)
+                    except InvalidStatus as exc:
+                        await call_all(opening.refused(exc))
         except TimeoutError as exc:
-            raise TimeoutError("timed out during opening handshake") from exc
+            if limit.expired():
+                raise TimeoutError("timed out during opening handshake") from exc
+            raise
+
+    async def _attempt(
+        self, loop: asyncio.AbstractEventLoop, opening: Opening, limit: asyncio.Timeout
+    ) -> ClientConnection:
+        connection: ClientConnection = self._make_connection(
+            loop, opening.handshake(), self.limits, self.logger
+        )
+        connection.listener = self.listener
+        try:
+            await Dialler(loop, connection, opening, limit).run()
+            await connection.wait_open()
+        finally:
+            opening.leave_turns()
+        assert connection.response is not None
+        opening.opened(connection.response)
         return connection
-
-    async def _dial(self, loop: asyncio.AbstractEventLoop, connection: ClientConnection) -> None:
-        kwargs = dict(self.own)
-        if self.context is not None:
-            kwargs["ssl"] = self.context
-            kwargs["server_hostname"] = self.server_hostname or self.uri.host
-            kwargs["ssl_handshake_timeout"] = self.limits.open_timeout
-            kwargs.setdefault("ssl_shutdown_timeout", self.limits.close_timeout)
-        where = self.where
-        if where.path is not None:
-            await aiofastnet.create_unix_connection(
-                loop, lambda: connection, path=where.path, **kwargs
-            )
-            return
-        proxy = self._find_proxy() if where.sock is None else None
-        if proxy is not None:
-            await dial_through(loop, proxy, self.uri, connection, self.limits, kwargs)
-        elif where.sock is not None:
-            await aiofastnet.create_connection(loop, lambda: connection, sock=where.sock, **kwargs)
-        else:
-            if where.family or where.local_addr:
-                kwargs.update(family=where.family, local_addr=where.local_addr)
-            else:
-                kwargs.setdefault("happy_eyeballs_delay", 0.25)  # RFC 8305 5
-            await aiofastnet.create_connection(
-                loop,
-                lambda: connection,
-                where.host or self.uri.host,
-                where.port or self.uri.port,
-                **kwargs,
-            )
-
-    def _find_proxy(self) -> str | None:
-        if self.proxy is True:
-            return system_proxy(self.uri)
-        if self.proxy is False:
-            return None
-        return self.proxy
 
     def __await__(self) -> Generator[Any, None, ClientConnection]:
         return self._connect().__await__()

@@ -8,13 +8,16 @@ import ssl as ssl_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from duplexer.dialects.rfc6455 import RFC6455
+from duplexer.driver.opening import Opening
 from duplexer.driver.options import (
     UNSET,
     bounds_among,
     check_arguments,
+    check_redirects,
     client_extensions,
     limits_from,
 )
+from duplexer.driver.tls import default_context
 from duplexer.errors import InvalidStatus
 from duplexer.handshake.client import ClientHandshake
 from duplexer.http.messages import USER_AGENT
@@ -73,7 +76,7 @@ class Where:
 
 
 #: Arguments that the handshake takes as they are.
-_REQUEST = ("origin", "subprotocols", "additional_headers", "user_agent_header")
+_REQUEST = ("origin", "subprotocols", "user_agent_header")
 
 
 class ConnectBase:
@@ -171,22 +174,31 @@ class ConnectBase:
         self.proxy_hostname = proxy_server_hostname
         self.auth = auth
         self.cookies = cookies
-        self.redirects = redirects
+        self.redirects = check_redirects(redirects)
         self.process_exception = process_exception
         self.logger = logger or logging.getLogger("duplexer.client")
         self.create_connection = create_connection
         self.own = own
+        self.additional_headers = additional_headers
         self._request = {name: given[name] for name in _REQUEST}
         self._request["extensions"] = client_extensions(extensions, compression, self.limits)
-        self.new_handshake()  # raises for arguments that do not fit
+        self.new_opening().handshake()  # raises for arguments that do not fit
         self.take_own()
 
     def take_own(self) -> None:
         """Check ``own``, the front's own arguments."""
 
-    def new_handshake(self) -> ClientHandshake:
-        """The handshake for one attempt."""
-        return ClientHandshake(self.uri, dialect=RFC6455, **self._request)
+    def new_opening(self) -> Opening:
+        """For one connection: what to send, and what to make of refusals."""
+        return Opening(self)
+
+    def new_handshake(self, uri: URI, headers: HeadersLike | None) -> ClientHandshake:
+        """The handshake for one attempt at ``uri``, with ``headers`` beside its own."""
+        return ClientHandshake(uri, dialect=RFC6455, additional_headers=headers, **self._request)
+
+    def proxy_tls(self) -> ssl_module.SSLContext:
+        """For TLS to a proxy."""
+        return self.proxy_context or default_context()
 
 
 def _client_context(
@@ -199,5 +211,5 @@ def _client_context(
     if given is False:
         raise ValueError("ssl=False, but the URI is wss:; use ws:")
     if given is None or given is True:
-        return ssl_module.create_default_context()
+        return default_context()
     return given

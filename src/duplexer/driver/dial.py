@@ -1,18 +1,98 @@
-"""The steps of a client's opening handshake, once it has a byte stream to the server."""
+"""The steps of a client's way to an open WebSocket: a byte stream to the server, the handshake."""
 
 from __future__ import annotations
 
+import dataclasses
+import socket
 from typing import TYPE_CHECKING, Any
 
-from duplexer.driver.steps import Read, Write
+from duplexer.driver.steps import Connect, Disconnect, Read, Resolve, StartTls, Write
+from duplexer.errors import ProxyError
 from duplexer.http.h1 import ResponseReader
+from duplexer.proxies.address import parse_proxy
+from duplexer.proxies.hops import Hop
+from duplexer.proxies.system import system_proxy
 
 if TYPE_CHECKING:
-    from duplexer.driver.steps import Steps
-    from duplexer.handshake.client import ClientHandshake
-    from duplexer.limits import Limits
+    from collections.abc import Generator, Sequence
 
-__all__ = ["open_client"]
+    from duplexer.driver.opening import Opening
+    from duplexer.driver.steps import Route, RouteStep, Steps
+    from duplexer.handshake.client import ClientHandshake
+    from duplexer.http.uri import URI
+    from duplexer.limits import Limits
+    from duplexer.proxies.address import Proxy
+
+__all__ = ["open_client", "route"]
+
+
+def route(opening: Opening) -> Route:
+    """A byte stream to where ``opening`` goes: direct, or through proxies; TLS for ``wss:``.
+
+    Whatever they raise ends the attempt; the front then closes what it has.
+    """
+    uri = opening.uri
+    where = opening.where
+    proxies = [] if where.is_direct else _proxies(uri, opening.base.proxy)
+    if not proxies:
+        yield Connect(where)
+    else:
+        yield from _through(opening, proxies)
+    if uri.secure:
+        yield StartTls(opening.context, opening.server_hostname, True)
+
+
+def _proxies(uri: URI, wanted: str | bool | None) -> list[Proxy]:
+    address = system_proxy(uri) if wanted is True else wanted
+    return [parse_proxy(address)] if address else []
+
+
+def _through(opening: Opening, proxies: Sequence[Proxy]) -> Route:
+    """Through each of ``proxies`` in turn, the first being the nearest."""
+    base = opening.base
+    hops = [Hop(proxy, base.limits) for proxy in proxies]
+    ends = [(proxy.host, proxy.port) for proxy in proxies[1:]]
+    ends.append((opening.uri.host, opening.uri.port))
+    while True:
+        yield from _to_the_first(opening, proxies[0])
+        for hop, (host, port) in zip(hops, ends, strict=True):
+            if hop.proxy.secure:
+                name = base.proxy_hostname or hop.proxy.host
+                yield StartTls(base.proxy_tls(), name, False)
+            if not hop.proxy.resolves:
+                family = socket.AF_INET if hop.proxy.scheme == "socks4" else 0
+                found = yield Resolve(host, port, family)
+                host = found[0].address[0]
+            if not (yield from _carried_out(hop.open(host, port))):
+                break  # it wants to hear more, over a new connection
+        else:
+            return
+        yield Disconnect()
+
+
+def _to_the_first(opening: Opening, proxy: Proxy) -> Route:
+    where = dataclasses.replace(opening.where, host=proxy.host, port=proxy.port)
+    try:
+        # Which addresses the server has is the proxy's to find out: each name counts as one.
+        yield Connect(where, (opening.uri.host, opening.uri.port))
+    except OSError as exc:
+        raise ProxyError(f"failed to connect to the proxy {proxy}: {exc}") from exc
+
+
+def _carried_out(
+    exchange: Generator[bytes | None, bytes, bool],
+) -> Generator[RouteStep, Any, bool]:
+    """What a proxy's protocol yields, as steps."""
+    try:
+        wanted = next(exchange)
+        while True:
+            if wanted is None:
+                wanted = exchange.send((yield Read()))
+            else:
+                yield Write(wanted)
+                wanted = next(exchange)
+    except StopIteration as end:
+        return bool(end.value)
 
 
 def open_client(connection: Any, handshake: ClientHandshake, limits: Limits) -> Steps:

@@ -15,6 +15,7 @@ __all__ = [
     "UNSET",
     "bounds_among",
     "check_arguments",
+    "check_redirects",
     "client_extensions",
     "limits_from",
     "server_extensions",
@@ -69,6 +70,15 @@ def check_arguments(function: str, given: Iterable[str], known: frozenset[str]) 
     for name in given:
         if name not in known:
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
+
+
+def check_redirects(redirects: Any) -> int:
+    """How many redirects to follow; ``TypeError`` or ``ValueError`` for anything else."""
+    if isinstance(redirects, bool) or not isinstance(redirects, int):
+        raise TypeError(f"redirects must be an int, not {type(redirects).__name__}")
+    if redirects < 0:
+        raise ValueError(f"redirects must not be negative: {redirects}")
+    return redirects
 
 
 def _wants_deflate(compression: str | None) -> bool:

@@ -11,3 +11,23 @@ cdef class Call:
     cdef readonly object function
     cdef readonly tuple args
     cdef readonly bint blocking
+
+
+cdef class Connect:
+    cdef readonly object where
+    cdef readonly object turn_at
+
+
+cdef class Resolve:
+    cdef readonly str host
+    cdef readonly int port, family
+
+
+cdef class StartTls:
+    cdef readonly object context
+    cdef readonly str server_hostname
+    cdef readonly bint final
+
+
+cdef class Disconnect:
+    pass

@@ -9,7 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-__all__ = ["Call", "Read", "Step", "Steps", "Write"]
+__all__ = [
+    "Call",
+    "Connect",
+    "Disconnect",
+    "Read",
+    "Resolve",
+    "Route",
+    "RouteStep",
+    "StartTls",
+    "Step",
+    "Steps",
+    "Write",
+]
 
 
 class Read:
@@ -46,7 +58,51 @@ class Call:
         self.blocking = blocking
 
 
-Step = Read | Write | Call
+class Connect:
+    """Wants a byte stream to ``where`` (see :class:`~duplexer.driver.connecting.Where`).
 
-#: A generator of steps that gives back ``Any`` at its end.
+    That has a ``sock``, a ``path``, or both ``host`` and ``port``. A failure is thrown in as
+    :exc:`OSError`. Every address that is tried takes a turn of its own (see
+    :class:`~duplexer.driver.opening.Opening`), or with ``turn_at`` all of them take that one.
+    """
+
+    def __init__(self, where: Any, turn_at: Any = None) -> None:
+        self.where = where
+        self.turn_at = turn_at
+
+
+class Resolve:
+    """Wants the addresses of ``host``: a list of :class:`~duplexer.driver.eyeballs.Candidate`."""
+
+    def __init__(self, host: str, port: int, family: int = 0) -> None:
+        self.host = host
+        self.port = port
+        self.family = family
+
+
+class StartTls:
+    """Wants TLS from here on, as a client; what came before may have been TLS as well.
+
+    ``server_hostname`` is the name to ask for and to check. ``final`` says that the byte stream
+    then goes to the server: nothing but the WebSocket follows.
+    """
+
+    def __init__(self, context: Any, server_hostname: str, final: bool) -> None:
+        self.context = context
+        self.server_hostname = server_hostname
+        self.final = final
+
+
+class Disconnect:
+    """Wants the byte stream to be closed: another ``Connect`` is going to follow."""
+
+
+#: The steps of a handshake, on a byte stream that is there ...
+Step = Read | Write | Call
+#: ... in a generator that gives back ``Any`` at its end.
 Steps = Generator[Step, Any, Any]
+
+#: The steps of a client's way to that byte stream ...
+RouteStep = Step | Resolve | Connect | StartTls | Disconnect
+#: ... in a generator that ends when it is there.
+Route = Generator[RouteStep, Any, None]

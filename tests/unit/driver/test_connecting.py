@@ -33,6 +33,12 @@ from duplexer.limits import Limits
         ("ws://a/", {"max_size": 0}, ValueError),
         ("ws://a/", {"open_timeout": "1"}, TypeError),
         ("ws://a/", {"path": "/run/a", "host": "b"}, ValueError),
+        ("ws://a/", {"redirects": -1}, ValueError),
+        ("ws://a/", {"redirects": True}, TypeError),
+        ("ws://a/", {"auth": "a b"}, ValueError),
+        ("ws://a/", {"auth": ("a:b", "c")}, ValueError),
+        ("ws://a/", {"auth": ["a", "b"]}, TypeError),
+        ("ws://a:b@a/", {"auth": "token"}, ValueError),
         ("ws://a/", {"colour": "red"}, TypeError),
     ],
 )
@@ -56,13 +62,14 @@ def test_what_the_request_says() -> None:
         additional_headers={"X-Y": "z"},
         user_agent_header=None,
     )
-    request = base.new_handshake().request
+    request = base.new_opening().handshake().request
     assert request.path == "/b?c"
     names = [name for name, _ in request.headers.raw_items()]
     assert "Origin" in names and "X-Y" in names and "User-Agent" not in names
     assert "Sec-WebSocket-Extensions" not in names
     assert request.headers["Sec-WebSocket-Protocol"] == "chat"
-    assert base.new_handshake().key != base.new_handshake().key
+    opening = base.new_opening()
+    assert opening.handshake().key != opening.handshake().key
 
 
 def test_tls() -> None:
