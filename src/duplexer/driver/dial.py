@@ -68,6 +68,7 @@ def _through(opening: Opening, proxies: Sequence[Proxy]) -> Route:
         else:
             return
         yield Disconnect()
+        opening.leave_turns()
 
 
 def _to_the_first(opening: Opening, proxy: Proxy) -> Route:
