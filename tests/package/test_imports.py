@@ -24,6 +24,7 @@ DEPENDENCIES = {
     "uvloop": ["asyncio/", "cli/"],
     "zlib_ng": ["extensions/deflate"],
     "isal": ["extensions/deflate"],
+    "pypac": ["proxies/"],
     "click": ["cli/"],
     "rich": ["cli/"],
     "prompt_toolkit": ["cli/"],

@@ -9,7 +9,7 @@ import pytest
 from duplexer.http.uri import parse_uri
 from duplexer.proxies.system import system_proxy
 
-NAMES = ("ws", "wss", "socks", "http", "https", "all", "no")
+NAMES = ("ws", "wss", "socks", "http", "https", "all", "auto", "no")
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +43,9 @@ def test_none() -> None:
         ("wss://example.com/", "ws socks https http", "socks"),
         ("wss://example.com/", "ws https http", "https"),
         ("wss://example.com/", "ws http", None),
+        ("ws://example.com/", "all http", "http"),
+        ("ws://example.com/", "all", "all"),
+        ("wss://example.com/", "all http", "all"),
     ],
 )
 def test_order(monkeypatch: pytest.MonkeyPatch, uri: str, names: str, chosen: str | None) -> None:
@@ -61,25 +64,33 @@ def test_an_empty_one_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert system_proxy(parse_uri("wss://example.com/")) == "http://proxy"
 
 
-def test_what_the_system_calls_socks(monkeypatch: pytest.MonkeyPatch) -> None:
-    setting(monkeypatch, socks="http://proxy:1080")
-    assert system_proxy(parse_uri("ws://example.com/")) == "socks5h://proxy:1080"
-
-
 @pytest.mark.parametrize(
-    ("uri", "no_proxy", "bypassed"),
+    ("name", "value", "meant"),
     [
-        ("ws://example.com/", "example.com", True),
-        ("ws://www.example.com/", "example.com", True),
-        ("ws://www.example.com/", ".example.com", True),
-        ("ws://badexample.com/", "example.com", False),
-        ("ws://example.com:8080/", "example.com:8080", True),
-        ("ws://example.com/", "example.com:8080", False),
-        ("ws://127.0.0.1/", "localhost,127.0.0.1", True),
-        ("ws://example.com/", "*", True),
-        ("ws://example.com/", "", False),
+        ("socks", "http://proxy:1080", "socks5h://proxy:1080"),  # macOS
+        ("socks", "proxy:1080", "socks5h://proxy:1080"),
+        ("socks", "socks4://proxy", "socks4://proxy"),
+        ("all", "socks://proxy:1080/", "socks5h://proxy:1080/"),  # GNOME
+        ("http", "proxy:3128", "http://proxy:3128"),
+        ("https", "user:pass@proxy", "http://user:pass@proxy"),
+        ("https", "https://proxy", "https://proxy"),
     ],
 )
-def test_no_proxy(monkeypatch: pytest.MonkeyPatch, uri: str, no_proxy: str, bypassed: bool) -> None:
-    setting(monkeypatch, http="http://proxy", no=no_proxy)
-    assert (system_proxy(parse_uri(uri)) is None) is bypassed
+def test_schemes(monkeypatch: pytest.MonkeyPatch, name: str, value: str, meant: str) -> None:
+    setting(monkeypatch, **{name: value})
+    assert system_proxy(parse_uri("ws://example.com/")) == meant
+
+
+def test_a_file_that_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
+    setting(monkeypatch, auto="http://wpad/wpad.dat", all="http://proxy", no="example.org")
+    assert system_proxy(parse_uri("ws://example.com/")) == "pac+http://wpad/wpad.dat"
+    assert system_proxy(parse_uri("ws://example.org/")) is None
+    setting(monkeypatch, auto="wpad:")
+    assert system_proxy(parse_uri("ws://example.com/")) == "wpad:"
+
+
+def test_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    setting(monkeypatch, http="http://proxy", no="10.0.0.0/8, example.com:8080")
+    assert system_proxy(parse_uri("ws://10.1.2.3/")) is None
+    assert system_proxy(parse_uri("ws://www.example.com:8080/")) is None
+    assert system_proxy(parse_uri("ws://www.example.com/")) == "http://proxy"
