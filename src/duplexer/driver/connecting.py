@@ -101,7 +101,7 @@ class ConnectBase:
         auth: Any = None,
         cookies: CookieJar | None = None,
         redirects: int = 0,
-        proxy: str | bool | None = True,
+        proxy: str | Sequence[str] | bool | None = True,
         process_exception: Callable[[Exception], Exception | None] = process_exception,
         limits: Limits | None = None,
         open_timeout: float | None = UNSET,
@@ -141,7 +141,8 @@ class ConnectBase:
 
         Where it goes:
 
-        * ``proxy``: ``True`` for the system's, the URL of one, or ``None``.
+        * ``proxy``: ``True`` for the system's, the URL of one, a list of several that are reached
+          one through the other, ``pac+https://...`` for a file that chooses, or ``None``.
         * ``host``, ``port``: connect TCP to these; ``Host`` and TLS keep to the address.
         * ``sock``: a connected socket; it is ours from now on. ``path``: that of a Unix socket.
         * ``family``, ``local_addr``: for TCP.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import socket
+import ssl
 from typing import TYPE_CHECKING, Any
 
-from duplexer.driver.steps import Connect, Disconnect, Read, Resolve, StartTls, Write
-from duplexer.errors import ProxyError
+from duplexer.driver.steps import Call, Connect, Disconnect, Read, Resolve, StartTls, Write
+from duplexer.errors import InvalidProxyReply, InvalidProxyStatus, ProxyError
 from duplexer.http.h1 import ResponseReader
-from duplexer.proxies.address import parse_proxy
 from duplexer.proxies.hops import Hop
-from duplexer.proxies.system import system_proxy
+from duplexer.proxies.routes import find_routes, may_block
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from duplexer.driver.opening import Opening
     from duplexer.driver.steps import Route, RouteStep, Steps
     from duplexer.handshake.client import ClientHandshake
-    from duplexer.http.uri import URI
     from duplexer.limits import Limits
     from duplexer.proxies.address import Proxy
+    from duplexer.proxies.routes import Routes
 
 __all__ = ["open_client", "route"]
 
@@ -32,19 +32,34 @@ def route(opening: Opening) -> Route:
     Whatever they raise ends the attempt; the front then closes what it has.
     """
     uri = opening.uri
-    where = opening.where
-    proxies = [] if where.is_direct else _proxies(uri, opening.base.proxy)
-    if not proxies:
-        yield Connect(where)
-    else:
-        yield from _through(opening, proxies)
+    routes = yield from _routes(opening)
+    for i, proxies in enumerate(routes):
+        try:
+            if proxies:
+                yield from _through(opening, proxies)
+            else:
+                yield Connect(opening.where)
+            break
+        except (InvalidProxyStatus, InvalidProxyReply, ssl.SSLCertVerificationError):
+            raise  # somebody is there, and has the last word
+        except (ProxyError, OSError) as exc:
+            if i + 1 == len(routes):
+                raise
+            opening.base.logger.info("trying another way than the proxy named first: %s", exc)
+            yield Disconnect()
+            opening.leave_turns()
     if uri.secure:
         yield StartTls(opening.context, opening.server_hostname, True)
 
 
-def _proxies(uri: URI, wanted: str | bool | None) -> list[Proxy]:
-    address = system_proxy(uri) if wanted is True else wanted
-    return [parse_proxy(address)] if address else []
+def _routes(opening: Opening) -> Generator[RouteStep, Any, Routes]:
+    """The ways to go, in the order in which to try them."""
+    if opening.where.is_direct:
+        return [()]
+    wanted, uri, limits = opening.base.proxy, opening.uri, opening.base.limits
+    if may_block(wanted, uri):
+        return (yield Call(find_routes, (wanted, uri, limits), blocking=True))  # type: ignore[no-any-return]
+    return find_routes(wanted, uri, limits)
 
 
 def _through(opening: Opening, proxies: Sequence[Proxy]) -> Route:
