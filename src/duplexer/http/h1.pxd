@@ -1,5 +1,7 @@
 cimport cython
 
+from duplexer.http.scan cimport scan_head
+
 
 cdef class _HeadReader:
     cdef public object limits
@@ -8,7 +10,7 @@ cdef class _HeadReader:
     cdef readonly bytearray _buffer
 
     cdef object _forget_head(self)
-    @cython.locals(at_end=bint, end=Py_ssize_t, head=bytes, lines=list, count=Py_ssize_t, first=str)
+    @cython.locals(found=tuple)
     cdef Py_ssize_t _whole_head(self, bytes data, Py_ssize_t start) except -1
     @cython.locals(buffer=bytearray, newline=Py_ssize_t, end=Py_ssize_t, line=bytes, raw=bytes)
     cdef bint _head_by_lines(self) except -1
@@ -25,7 +27,7 @@ cdef class RequestReader(_HeadReader):
     cdef readonly Py_ssize_t stop
     cdef Py_ssize_t _length
     cdef object _chunks
-    cdef str _method, _target, _version, _authority
+    cdef str _method, _target, _version, _authority, _first, _host
 
     @cython.locals(stop=Py_ssize_t, line=bytes)
     cpdef object feed(self, bytes data, Py_ssize_t start=*)

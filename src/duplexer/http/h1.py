@@ -21,12 +21,12 @@ from duplexer.http.headers import (
     VALUE_BYTES,
     Headers,
     add_line,
-    index_lines,
     is_token,
     shown,
     valid_host,
 )
 from duplexer.http.messages import Request, Response, is_upgrade
+from duplexer.http.scan import scan_head
 
 if TYPE_CHECKING:
     from duplexer.limits import Limits
@@ -64,31 +64,12 @@ class _HeadReader:
         Gives where it ends, after calling ``_on_head``; 0 if it is incomplete, close to a limit or
         not in order, and has to be gone through line by line.
         """
-        # Nothing follows most requests, and looking at the end is cheaper than searching for it;
-        # an empty line further up then shows that the head ends there.
-        end = len(data) - 4
-        at_end = start == 0 and end <= self._one_piece and data.endswith(b"\r\n\r\n")
-        if not at_end:
-            end = data.find(b"\r\n\r\n", start, start + self._one_piece + 4)
-        if end <= start:
+        found = scan_head(data, start, self._one_piece, self.limits.max_headers)
+        if found is None:
             return 0
-        head = data[start:end]
-        lines = head.decode("latin-1").split("\r\n")
-        if at_end and "" in lines:
-            end = data.find(b"\r\n\r\n")
-            head = data[:end]
-            lines = lines[: lines.index("")]
-        count = len(lines) - 1
-        # All that is left may be the line ends, so there is no CTL and no bare CR or LF.
-        if count > self.limits.max_headers or len(head.translate(None, VALUE_BYTES)) != 2 * count:
-            return 0
-        first = lines[0]
-        if not first:
-            return 0
-        self._on_start_line(first)
-        index = index_lines(lines, 1)
-        self._on_head(Headers.from_lines(head[len(first) + 2 :], index))
-        return end + 4
+        self._on_start_line(found[1])
+        self._on_head(Headers.from_lines(found[2], found[3]))
+        return found[0]
 
     def _head_by_lines(self) -> bool:
         """Go through what ``_buffer`` holds; true once the head is complete (``_on_head`` ran)."""
@@ -207,6 +188,9 @@ class RequestReader(_HeadReader):
         self._chunks: ChunkedReader | None = None
         self._method = self._target = self._version = ""
         self._authority = ""
+        # What was found to be in order last: on a server it tends to be the same again.
+        self._first = ""
+        self._host = ""
 
     @property
     def started(self) -> bool:
@@ -274,6 +258,9 @@ class RequestReader(_HeadReader):
         raise HttpError(400, "malformed request line")
 
     def _on_start_line(self, line: str) -> None:
+        if line == self._first:
+            return
+        self._first = ""
         parts = line.split(" ")
         if len(parts) != 3:
             raise HttpError(400, f"malformed request line: {shown(line)}")
@@ -298,6 +285,7 @@ class RequestReader(_HeadReader):
         self._method = "GET" if method == "GET" else method
         self._target = "/" if target == "/" else target
         self._version = "HTTP/1.1" if version == "HTTP/1.1" else version
+        self._first = line
 
     def _absolute(self, target: str) -> str:
         """The path of an absolute-form target, which RFC 6455 4.2.1 lets a client send."""
@@ -320,10 +308,12 @@ class RequestReader(_HeadReader):
         if host is None:
             if self._version == "HTTP/1.1":
                 raise HttpError(400, "missing Host header")
-        elif not valid_host(host):
+        elif host != self._host and not valid_host(host):
             raise HttpError(400, f"malformed Host header: {shown(host)}")
         elif self._authority and self._authority.lower() != host.lower():
             raise HttpError(400, "Host differs from the host in the request target")
+        else:
+            self._host = host
         self.pending = request
         if "content-length" in index or "transfer-encoding" in index:
             self._on_body(request)

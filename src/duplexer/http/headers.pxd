@@ -9,8 +9,8 @@ cpdef bint is_valid_value(str text) except -1
 cpdef bint valid_host(str host) except -1
 @cython.locals(name=str, colon=str, value=str, lower=str)
 cpdef object add_line(dict index, str line)
-@cython.locals(index=dict, i=Py_ssize_t, line=str, name=str, colon=str, value=str, lower=str)
-cpdef dict index_lines(list lines, Py_ssize_t start)
+@cython.locals(index=dict, line=str, name=str, colon=str, value=str, lower=str)
+cpdef dict index_lines(list lines)
 cdef object _add_again(dict index, str lower, str value)
 @cython.locals(lower=str)
 cdef object _add(dict index, str name, str value)

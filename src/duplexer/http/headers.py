@@ -142,11 +142,10 @@ def add_line(index: dict[str, str | list[str]], line: str) -> None:
         _add_again(index, lower, value)
 
 
-def index_lines(lines: list[str], start: int) -> dict[str, str | list[str]]:
-    """The index of ``lines[start:]``, whose characters were checked; raises as ``add_line``."""
+def index_lines(lines: list[str]) -> dict[str, str | list[str]]:
+    """The index of ``lines``, whose characters were checked; raises as ``add_line``."""
     index: dict[str, str | list[str]] = {}
-    for i in range(start, len(lines)):
-        line = lines[i]
+    for line in lines:
         # A usual name followed by colon and space leaves the value ready, most of the time.
         name, colon, value = line.partition(": ")
         lower = _LOWER.get(name)
@@ -216,7 +215,7 @@ class Headers(MutableMapping[str, str]):
             return self._dict
         if self._list is None:
             lines = self._raw.decode("latin-1").split("\r\n") if self._raw else []
-            index = index_lines(lines, 0)
+            index = index_lines(lines)
         else:
             index = {}
             for name, value in self._list:
