@@ -39,6 +39,8 @@ class Phase(enum.IntEnum):
     FAILED = 4  #: a rule was broken; nothing that comes is looked at any more
     GONE = 5  #: the byte stream has ended
 
+    __hash__ = int.__hash__  # that of an enum is Python code, and takes as long as all the rest
+
 
 class Happening(enum.IntEnum):
     """What moves it."""
@@ -47,6 +49,8 @@ class Happening(enum.IntEnum):
     RECV_CLOSE = 1
     FAIL = 2
     LOST = 3
+
+    __hash__ = int.__hash__
 
 
 _P = Phase
