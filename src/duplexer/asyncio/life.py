@@ -1,28 +1,26 @@
-"""The life of a connection under asyncio: opening, deadlines, back-pressure, the end.
+"""The life of a connection under asyncio: deadlines, back-pressure, the end.
 
-What asyncio's Protocol is told and what happens rarely; ``pump`` has what happens for every
-message, ``connection`` what the user calls.
+What asyncio's Protocol is told and what happens rarely; ``opening`` has what comes before, ``pump``
+what happens for every message, ``connection`` what the user calls.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from inspect import isawaitable
 from time import monotonic  # uvloop's own clock counts milliseconds: too few for a latency
 from typing import TYPE_CHECKING, Any
 
-from duplexer.asyncio.pump import Outlet, Wire
+from duplexer.asyncio.opening import Opening
 from duplexer.core.closing import Phase
 from duplexer.core.events import PingReceived, PongReceived
 from duplexer.core.session import Session
-from duplexer.driver.steps import Call, Read, Write
 from duplexer.errors import InvalidState
 
 if TYPE_CHECKING:
     import uuid
 
-    from duplexer.driver.steps import Steps
+    from duplexer.asyncio.pump import Pump
     from duplexer.handshake.negotiate import Agreement
     from duplexer.http.messages import Request, Response
     from duplexer.limits import Limits
@@ -32,7 +30,7 @@ __all__ = ["Life"]
 _CLOSED_BOTH, _FAILED = Phase.CLOSED_BOTH, Phase.FAILED  # enums are slow to look up
 
 
-class Life(Wire):
+class Life(Opening):
     """A connection without what its user calls."""
 
     def __init__(
@@ -41,10 +39,10 @@ class Life(Wire):
         limits: Limits,
         logger: logging.Logger | logging.LoggerAdapter[Any],
         server: bool = False,
+        pump: Pump | None = None,
     ) -> None:
-        super().__init__(loop)
+        super().__init__(loop, limits, pump)
         self.logger = logger
-        self.limits = limits
         self.is_server = server
         self.queue_messages = (1 << 62) if limits.queue_messages is None else limits.queue_messages
         self.queue_bytes = limits.queue_bytes
@@ -53,136 +51,10 @@ class Life(Wire):
         self.response: Response | None = None
         self.subprotocol: str | None = None
         self._id: uuid.UUID | None = None
-        self.steps: Steps | None = None
-        self._call_task: asyncio.Future[Any] | None = None
-        self._early: list[bytes] | None = None
-        self._open_due: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_due = 0.0
         self._stall: asyncio.TimerHandle | None = None
-        self._stage = -1
         self._half_closed = False
-        self._parked = False  # requests that were read wait for their answers
         self.drain_waiters: list[asyncio.Future[None]] | None = None
         self.closed_waiters: list[asyncio.Future[None]] | None = None
-
-    # -- opening ---------------------------------------------------------------------------------
-
-    def connection_made(self, transport: Any) -> None:
-        """Part of asyncio's Protocol."""
-        self.transport = transport
-        if isinstance(transport, Outlet):
-            self.outlet = transport
-        else:
-            self.write = getattr(transport, "write_nocheck", None) or transport.write
-        transport.set_write_buffer_limits(self.limits.write_high)
-        self.steps = self.opening_steps()
-        self._advance(None, None)
-
-    def opening_steps(self) -> Steps:
-        """The steps of the opening handshake; they end in an agreement and what was read beyond."""
-        raise NotImplementedError
-
-    def opening_data(self, data: bytes) -> None:
-        """Bytes of the opening handshake."""
-        if self._is_answering():
-            if self._early is None:
-                self._early = []
-            self._early.append(data)
-        elif self.steps is not None:
-            self._advance(data, None)
-
-    def _is_answering(self) -> bool:
-        # What comes has to wait: for what a step called, or for others or the peer (see _park).
-        return self._call_task is not None or self._parked
-
-    def _advance(self, value: Any, error: BaseException | None) -> int:
-        steps = self.steps
-        assert steps is not None
-        answers = 0
-        try:
-            while True:
-                step = steps.send(value) if error is None else steps.throw(error)
-                value = error = None
-                if isinstance(step, Write):
-                    self.transport.write(step.data)
-                    answers += 1
-                    if self.write_paused or answers >= self.limits.frames_per_turn:
-                        self._park()
-                        return 0
-                elif isinstance(step, Read):
-                    if not self._early:
-                        self._time_limit(step)
-                        return 0
-                    value = self._early.pop(0)
-                else:
-                    value = self._call(step)
-                    if isawaitable(value):
-                        self._await(value)
-                        return 0
-        except StopIteration as stop:
-            outcome = stop.value
-        except Exception as exc:  # noqa: BLE001 - whatever it is, the connection is told
-            self.steps = None
-            self.opening_failed(exc)
-            return 0
-        self.steps = None
-        self._opened(outcome)
-        return 0
-
-    def _park(self) -> int:
-        # So many answers at once, or more than the peer has read: it and the others first.
-        self._parked = True
-        self.transport.pause_reading()
-        if not self.write_paused:
-            self.loop.call_soon(self.go_on)
-        return 0
-
-    def go_on(self) -> None:
-        """Answer the requests that are left, if the peer has read the answers so far."""
-        if self._parked and not self.write_paused and not self.lost:
-            self._parked = False
-            self.transport.resume_reading()
-            self._advance(None, None)
-
-    def _time_limit(self, step: Read) -> int:
-        if step.stage == self._stage:
-            return 0
-        self._stage = step.stage
-        self._open_due = None
-        if step.timeout is not None:
-            now = monotonic()
-            self._open_due = now + step.timeout
-            self._wake_at(self._open_due, now)
-        return 0
-
-    def _call(self, step: Call) -> Any:
-        if step.blocking:
-            return self.loop.run_in_executor(None, step.function, *step.args)
-        try:
-            return step.function(*step.args)
-        except Exception as exc:  # noqa: BLE001 - thrown in where it belongs
-            return _failed(exc)
-
-    def _await(self, value: Any) -> int:
-        self.transport.pause_reading()
-        self._call_task = task = asyncio.ensure_future(value, loop=self.loop)
-        task.add_done_callback(self.call_finished)
-        return 0
-
-    def call_finished(self, task: asyncio.Future[Any]) -> None:
-        """What the opening handshake called and had to await has finished."""
-        self._call_task = None
-        error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        if self.steps is None or self.lost:
-            return
-        self.transport.resume_reading()
-        if error is None:
-            self._advance(task.result(), None)
-        else:
-            self._advance(
-                None, error if isinstance(error, Exception) else RuntimeError(repr(error))
-            )
 
     def _opened(self, outcome: tuple[Agreement, bytes] | None) -> int:
         if outcome is None:  # no WebSocket: it has been answered
@@ -214,10 +86,6 @@ class Life(Wire):
         """The handshake is done."""
         raise NotImplementedError
 
-    def opening_failed(self, exc: BaseException) -> None:
-        """The handshake has failed by ``exc``."""
-        raise NotImplementedError
-
     def linger(self) -> None:
         """Close after what was written: the peer's unread bytes must not reset the connection.
 
@@ -231,9 +99,7 @@ class Life(Wire):
             return
         self.transport.write_eof()
         if self.session is None and self.limits.close_timeout is not None:
-            now = monotonic()
-            self._open_due = now + self.limits.close_timeout
-            self._wake_at(self._open_due, now)
+            self._expect_until(self.limits.close_timeout)
 
     # -- what the pump leaves to us --------------------------------------------------------------
 
@@ -281,16 +147,6 @@ class Life(Wire):
         if due is not None:
             self._wake_at(due, now)
 
-    def _wake_at(self, due: float, now: float) -> int:
-        # One timer for everything: what comes later is looked at when what comes first has come.
-        if self._timer is not None:
-            if self._timer_due <= due:
-                return 0
-            self._timer.cancel()
-        self._timer_due = due
-        self._timer = self.loop.call_later(due - now, self.on_timer, context=self.pump.context)
-        return 0
-
     def on_timer(self) -> None:
         """A deadline has come, or has been put off."""
         self._timer = None
@@ -310,19 +166,6 @@ class Life(Wire):
             self.on_closing()
         self.rearm()
 
-    def _expire_opening(self, now: float) -> int:
-        due = self._open_due
-        if due is None:
-            return 0
-        if now < due:
-            self._wake_at(due, now)
-        elif self.steps is None:
-            self.transport.abort()
-        elif not self._is_answering():
-            self._open_due = None
-            self._advance(None, TimeoutError("timed out during opening handshake"))
-        return 0
-
     # -- asyncio's Protocol ----------------------------------------------------------------------
 
     def eof_received(self) -> bool:
@@ -330,8 +173,8 @@ class Life(Wire):
         if self.session is not None:
             self.session.start_closing(monotonic())  # it has to read what is left in time
             self.rearm()
-        elif self.steps is not None and not self._is_answering():
-            self._advance(b"", None)
+        else:
+            self._eof_while_opening()
         return False
 
     def pause_writing(self) -> None:
@@ -401,16 +244,6 @@ class Life(Wire):
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _lost_while_opening(self, exc: BaseException | None) -> int:
-        steps, self.steps = self.steps, None
-        if self._call_task is not None:
-            self._call_task.cancel()
-        if steps is not None:
-            steps.close()
-            error = exc or ConnectionResetError("the connection was closed during the handshake")
-            self.opening_failed(error)
-        return 0
-
     def _release(self, session: Session) -> int:
         if session.error is not None:  # one line, whatever the handler makes of it
             self.logger.info("%s failed: %s", self, session.error)
@@ -447,7 +280,3 @@ class Life(Wire):
         if self.session is None:
             raise InvalidState("the opening handshake has not been finished")
         return self.session
-
-
-async def _failed(exc: Exception) -> None:
-    raise exc

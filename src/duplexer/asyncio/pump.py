@@ -116,11 +116,11 @@ class Wire(Source):
     ``on_events``, ``on_closing``, ``rearm``, ``send_slowly``.
     """
 
-    def __init__(self, loop: Any) -> None:
+    def __init__(self, loop: Any, pump: Pump | None = None) -> None:
         self.loop = loop
         self.receiver = None
         self.waiter = None
-        self.pump = pump_of(loop)
+        self.pump = pump_of(loop) if pump is None else pump
         self.session: Session | None = None
         self.transport: Any = None
         self.outlet: Outlet | None = None  # the transport, if it is one of ours ...

@@ -15,7 +15,7 @@ from duplexer.asyncio.accepting import Acceptor, listen
 from duplexer.asyncio.connection import Connection, Listener
 from duplexer.asyncio.pump import fan_out, pump_of
 from duplexer.core.prepared import Prepared
-from duplexer.driver.accept import Serving, open_server
+from duplexer.driver.accept import Opener, Serving, open_server
 from duplexer.driver.basic_auth import basic_auth
 from duplexer.driver.serving import ServeBase
 from duplexer.errors import ConnectionClosed, WebSocketException
@@ -61,8 +61,9 @@ class ServerConnection(Connection):
     __slots__ = ("handler_task", "server")
 
     def __init__(self, server: Server) -> None:
-        super().__init__(server.loop, server.serving.limits, server.logger, server=True)
+        super().__init__(server.loop, server.serving.limits, server.logger, True, server.pump)
         self.server = server
+        self.opener = server.opener
         self.handler_task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -76,8 +77,7 @@ class ServerConnection(Connection):
 
     def opening_steps(self) -> Steps:
         """See :class:`~duplexer.asyncio.connection.Connection`."""
-        secure = self.transport.get_extra_info("sslcontext") is not None
-        return open_server(self, self.server.serving, secure=secure)
+        return open_server(self, self.server.serving, secure=self.is_secure())
 
     def is_full(self) -> bool:
         """Whether the server has as many connections as it may have."""
@@ -148,6 +148,7 @@ class Server:
         self.pump = pump_of(self.loop)  # one for as long as we serve
         self.context = contextvars.copy_context()  # what handlers see
         self.serving = serving
+        self.opener = Opener(serving)
         self.handler: Any = None
         self.listener: Any = None
         if isinstance(handler, Listener) or (

@@ -13,6 +13,7 @@ from duplexer.dialects.rfc6455 import RFC6455
 from duplexer.driver.steps import Call, Read, Write
 from duplexer.errors import HttpError
 from duplexer.handshake.server import ServerOptions, accept, refuse
+from duplexer.http.h1 import RequestReader
 from duplexer.http.messages import Response, is_upgrade
 from duplexer.limits import DEFAULT_LIMITS, Limits
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from duplexer.handshake.negotiate import Agreement
     from duplexer.http.messages import Request
 
-__all__ = ["Serving", "open_server"]
+__all__ = ["Opener", "Serving", "open_server"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,43 @@ class Serving:
     process_response: Callable[..., Any] | None = None
     #: (connection, offered) → the subprotocol, or ``None``
     select_subprotocol: Callable[..., Any] | None = None
+
+
+class Opener:
+    """The usual opening on a server, in one call: one read brings a request that is agreed to.
+
+    It knows nothing by itself: what is not simply agreed to, or where a hook has a say, is left to
+    ``open_server``, which begins anew with the same bytes.
+    """
+
+    def __init__(self, serving: Serving) -> None:
+        self.serving = serving
+        self._reader = RequestReader(serving.limits)  # for all connections: it is between requests
+        self._applies = (
+            serving.process_request is None
+            and serving.process_response is None
+            and serving.select_subprotocol is None
+        )
+
+    def open(self, connection: Any, data: bytes, secure: bool) -> tuple[Agreement, bytes] | None:
+        """What ``open_server`` ends in if ``data`` is all that it reads; ``None`` to let it run.
+
+        The response in the agreement is to be written. Unless there is an agreement nothing has
+        been done.
+        """
+        if not self._applies:
+            return None
+        serving, reader = self.serving, self._reader
+        try:
+            request = reader.feed(data)
+            if request is not None and is_upgrade(request):
+                agreement = _accept(connection, serving, request, secure)
+                connection.request = request
+                return agreement, data[reader.stop :]
+        except Exception:  # noqa: BLE001, S110 - open_server meets it again, and deals with it
+            pass
+        self._reader = RequestReader(serving.limits)
+        return None
 
 
 def open_server(connection: Any, serving: Serving, *, secure: bool) -> Steps:
@@ -121,7 +159,7 @@ def _answer(
     agreement: Agreement | None = None
     if response is None:
         try:
-            agreement = _accept(connection, serving, request, secure=carrier.secure)
+            agreement = _accept(connection, serving, request, carrier.secure)
             response = agreement.response
         except HttpError as error:
             response = refuse(error, serving.options.server_header)
@@ -141,7 +179,7 @@ def _answer(
     return None
 
 
-def _accept(connection: Any, serving: Serving, request: Request, *, secure: bool) -> Agreement:
+def _accept(connection: Any, serving: Serving, request: Request, secure: bool) -> Agreement:
     if connection.is_full():
         raise _full()
     options = serving.options

@@ -9,34 +9,10 @@ import pytest
 
 from duplexer.asyncio.client import connect
 from duplexer.core.closing import State
-from duplexer.errors import ConnectionClosedError, ConnectionClosedOK, HttpError
+from duplexer.errors import ConnectionClosedError, ConnectionClosedOK
 from duplexer.limits import Limits
-from tests.unit.asyncio.conftest import Serving
+from tests.unit.asyncio.conftest import REQUEST, Serving, dial, hang_up
 from tests.wire.frames import TEXT, build, parse
-
-REQUEST = (
-    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
-
-
-async def dial(uri: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_connection("127.0.0.1", int(uri.rpartition(":")[2].rstrip("/")))
-
-
-async def hang_up(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    await writer.wait_closed()
-
-
-async def test_frames_that_come_with_the_request(serving: Serving) -> None:
-    async with serving() as (_, uri):
-        reader, writer = await dial(uri)
-        writer.write(REQUEST + build(TEXT, b"Hello"))
-        head = await reader.readuntil(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 101 ")
-        assert parse(await reader.readexactly(7))[0].payload == b"Hello"
-        await hang_up(writer)
 
 
 async def test_a_breach_is_told_and_the_end_waited_for(serving: Serving) -> None:
@@ -47,31 +23,6 @@ async def test_a_breach_is_told_and_the_end_waited_for(serving: Serving) -> None
         writer.write(build(TEXT, b"Hello", key=None) + b"x" * 10_000)
         (frame,) = parse(await reader.read())
         assert frame.payload[:2] == (1002).to_bytes(2, "big")
-        await hang_up(writer)
-
-
-@pytest.mark.parametrize("sync", [True, False])
-async def test_a_hook_may_refuse(serving: Serving, sync: bool) -> None:
-    def refuse(connection: Any, request: Any) -> None:
-        raise HttpError(402, "pay first")
-
-    async def refuse_later(connection: Any, request: Any) -> None:
-        await asyncio.sleep(0)
-        refuse(connection, request)
-
-    async with serving(process_request=refuse if sync else refuse_later) as (_, uri):
-        reader, writer = await dial(uri)
-        writer.write(REQUEST)
-        answer = await reader.read()
-        assert answer.startswith(b"HTTP/1.1 402 ") and b"pay first" in answer
-        await hang_up(writer)
-
-
-async def test_slow_requests_are_not_waited_for(serving: Serving) -> None:
-    async with serving(open_timeout=0.05) as (_, uri):
-        reader, writer = await dial(uri)
-        writer.write(REQUEST[:10])
-        assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
         await hang_up(writer)
 
 

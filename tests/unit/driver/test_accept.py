@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from duplexer.driver.accept import Serving, open_server
+from duplexer.driver.accept import Opener, Serving, open_server
 from duplexer.driver.steps import Call, Read, Write
 from duplexer.errors import HttpError
 from duplexer.handshake.server import ServerOptions
@@ -60,6 +60,27 @@ def run(
         return stop.value, written, target
 
 
+def run_both(
+    *reads: bytes | BaseException, target: Any = None, **serving: Any
+) -> tuple[Any, bytes, Any]:
+    """The same, after ``Opener`` had its try with the first read: it must come to the same."""
+    whole = Serving(options=serving.pop("options", ServerOptions(server_header=None)), **serving)
+    tried = target or connection()
+    first = reads[0] if reads and isinstance(reads[0], bytes) else b""
+    opened = Opener(whole).open(tried, first, False)
+    untouched = tried.request is None
+    outcome, written, result = run(*reads, target=target, options=whole.options, **serving)
+    if opened is None:
+        assert untouched
+    else:
+        agreement, rest = opened
+        assert (agreement.response, rest) == (outcome[0].response, outcome[1])
+        assert agreement.subprotocol == outcome[0].subprotocol
+        assert agreement.response.serialize() == written
+        assert tried.request == result.request
+    return outcome, written, result
+
+
 def status(written: bytes) -> int:
     return int(written.split(b" ", 2)[1])
 
@@ -67,7 +88,7 @@ def status(written: bytes) -> int:
 @pytest.mark.parametrize("step", [1, 7, 1000])
 def test_agreed(step: int) -> None:
     pieces = [REQUEST[i : i + step] for i in range(0, len(REQUEST), step)]
-    outcome, written, target = run(*pieces)
+    outcome, written, target = run_both(*pieces)
     agreement, rest = outcome
     assert status(written) == 101 and written.count(b"HTTP/1.1") == 1
     assert b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in written
@@ -77,13 +98,13 @@ def test_agreed(step: int) -> None:
 
 
 def test_what_came_with_the_request_is_not_lost() -> None:
-    (_, rest), _, _ = run(REQUEST + b"\x81\x80abcd")
+    (_, rest), _, _ = run_both(REQUEST + b"\x81\x80abcd")
     assert rest == b"\x81\x80abcd"
 
 
 def test_a_peer_that_leaves() -> None:
-    assert run()[:2] == (None, b"")
-    assert run(REQUEST[:50])[0] is None
+    assert run_both()[:2] == (None, b"")
+    assert run_both(REQUEST[:50])[0] is None
 
 
 @pytest.mark.parametrize(
@@ -99,26 +120,26 @@ def test_a_peer_that_leaves() -> None:
     ],
 )
 def test_refused(request_: bytes, expected: int) -> None:
-    outcome, written, _ = run(request_)
+    outcome, written, _ = run_both(request_)
     assert outcome is None and status(written) == expected
     assert b"\r\nConnection: close" in written
 
 
 def test_only_one_answer_to_a_refused_upgrade() -> None:
     bad = REQUEST.replace(b"Version: 13", b"Version: 99")
-    _, written, _ = run(bad + PLAIN)
+    _, written, _ = run_both(bad + PLAIN)
     assert written.count(b"HTTP/1.1 ") == 1
 
 
 def test_a_request_that_takes_too_long() -> None:
-    outcome, written, _ = run(REQUEST[:20], TimeoutError())
+    outcome, written, _ = run_both(REQUEST[:20], TimeoutError())
     assert outcome is None and status(written) == 408
-    outcome, written, _ = run(TimeoutError())
+    outcome, written, _ = run_both(TimeoutError())
     assert (outcome, written) == (None, b"")
 
 
 def test_a_full_server() -> None:
-    outcome, written, _ = run(REQUEST, target=connection(full=True))
+    outcome, written, _ = run_both(REQUEST, target=connection(full=True))
     assert outcome is None and status(written) == 503 and b"Retry-After" in written
 
 
@@ -129,14 +150,14 @@ def test_process_request_may_answer() -> None:
         seen.append((target, request.path))
         return Response(401, "Unauthorized", Headers({"X-Why": "because"}), b"no")
 
-    outcome, written, target = run(REQUEST, process_request=process_request)
+    outcome, written, target = run_both(REQUEST, process_request=process_request)
     assert outcome is None and status(written) == 401
     assert b"X-Why: because\r\n" in written and written.endswith(b"no")
     assert seen == [(target, "/chat")]
 
 
 def test_process_request_may_let_it_pass() -> None:
-    outcome, written, _ = run(REQUEST, process_request=lambda _connection, _request: None)
+    outcome, written, _ = run_both(REQUEST, process_request=lambda _connection, _request: None)
     assert outcome is not None and status(written) == 101
 
 
@@ -144,14 +165,14 @@ def test_process_request_may_refuse() -> None:
     def process_request(target: Any, request: Any) -> None:
         raise HttpError(402, "pay first")
 
-    outcome, written, _ = run(REQUEST, process_request=process_request)
+    outcome, written, _ = run_both(REQUEST, process_request=process_request)
     assert outcome is None and status(written) == 402 and b"pay first" in written
 
 
 @pytest.mark.parametrize("result", ["yes", (200, {}, b"")])
 def test_process_request_cannot_return_anything_else(result: Any) -> None:
     with pytest.raises(TypeError, match="process_request must return a Response"):
-        run(REQUEST, process_request=lambda _connection, _request: result)
+        run_both(REQUEST, process_request=lambda _connection, _request: result)
 
 
 def test_a_mistake_in_the_users_code_is_told_to_nobody() -> None:
@@ -174,16 +195,16 @@ def test_process_response() -> None:
     def process_response(target: Any, request: Any, response: Response) -> None:
         response.headers["X-Seen"] = str(response.status_code)
 
-    outcome, written, _ = run(REQUEST, process_response=process_response)
+    outcome, written, _ = run_both(REQUEST, process_response=process_response)
     assert outcome is not None and b"X-Seen: 101\r\n" in written
     bad = REQUEST.replace(b"Version: 13", b"Version: 99")
-    _, written, _ = run(bad, process_response=process_response)
+    _, written, _ = run_both(bad, process_response=process_response)
     assert b"X-Seen: 426\r\n" in written
 
 
 def test_process_response_may_still_refuse() -> None:
     refusal = Response(503, "Service Unavailable", Headers(), b"later")
-    outcome, written, target = run(REQUEST, process_response=lambda *_: refusal)
+    outcome, written, target = run_both(REQUEST, process_response=lambda *_: refusal)
     assert outcome is None and status(written) == 503
     assert target.response is refusal
 
@@ -195,20 +216,20 @@ def test_select_subprotocol() -> None:
         seen.append((target, list(offered)))
         return "superchat"
 
-    (agreement, _), written, target = run(REQUEST, select_subprotocol=select)
+    (agreement, _), written, target = run_both(REQUEST, select_subprotocol=select)
     assert agreement.subprotocol == "superchat"
     assert b"Sec-WebSocket-Protocol: superchat\r\n" in written
     assert seen == [(target, ["chat", "superchat"])]
 
 
 def test_plain_requests_go_on() -> None:
-    outcome, written, target = run(PLAIN + PLAIN, REQUEST)
+    outcome, written, target = run_both(PLAIN + PLAIN, REQUEST)
     assert outcome is not None and target.request.path == "/chat"
     assert written.count(b"HTTP/1.1 ") == 3
 
 
 def test_limits() -> None:
-    _, written, _ = run(REQUEST, limits=Limits(max_headers=3))
+    _, written, _ = run_both(REQUEST, limits=Limits(max_headers=3))
     assert status(written) == 431
 
 
@@ -236,3 +257,65 @@ def test_a_server_that_fills_up_while_a_hook_is_awaited_refuses() -> None:
     with pytest.raises(StopIteration) as stop:
         steps.send(None)
     assert stop.value.value is None
+
+
+class TestOpener:
+    def opener(self, **serving: Any) -> Opener:
+        return Opener(Serving(options=ServerOptions(subprotocols=["chat"]), **serving))
+
+    def test_the_usual(self) -> None:
+        opener = self.opener()
+        for path in (b"/chat", b"/chat", b"/other"):
+            target = connection()
+            request = REQUEST.replace(b"/chat", path)
+            opened = opener.open(target, request + b"\x81\x80abcd", False)
+            assert opened is not None
+            agreement, rest = opened
+            assert (agreement.subprotocol, rest) == ("chat", b"\x81\x80abcd")
+            assert agreement.response.status_code == 101
+            assert target.request.path == path.decode()
+
+    def test_nothing_of_one_connection_is_seen_by_the_next(self) -> None:
+        opener = self.opener()
+        for left in (
+            REQUEST[:50],
+            PLAIN,
+            b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99\r\n\r\nx",
+        ):
+            target = connection()
+            assert opener.open(target, left, False) is None
+            assert target.request is None
+            assert opener.open(target, REQUEST, False) is not None
+
+    def test_hosts_that_were_in_order_say_nothing_about_others(self) -> None:
+        opener = self.opener()
+        assert opener.open(connection(), REQUEST, False) is not None
+        for bad in (b"Host: exa mple.com", b"Host: a\r\nHost: example.com", b"Hose: example.com"):
+            assert (
+                opener.open(connection(), REQUEST.replace(b"Host: example.com", bad), False) is None
+            )
+        assert opener.open(connection(), REQUEST.replace(b"GET /chat", b"GET /#"), False) is None
+        assert opener.open(connection(), REQUEST, False) is not None
+
+    def test_full(self) -> None:
+        opener = self.opener(limits=Limits(max_connections=1))
+        assert opener.open(connection(full=True), REQUEST, False) is None
+        assert opener.open(connection(), REQUEST, False) is not None
+
+    @pytest.mark.parametrize("hook", ["process_request", "process_response", "select_subprotocol"])
+    def test_hooks_have_their_say(self, hook: str) -> None:
+        def called(*args: Any) -> None:
+            raise AssertionError("called before its turn")
+
+        assert self.opener(**{hook: called}).open(connection(), REQUEST, False) is None
+
+    def test_what_fails_is_left_to_the_steps(self) -> None:
+        class Failing:
+            name = "failing"
+
+            def accept(self, params: Any, accepted: Any) -> Any:
+                raise ZeroDivisionError
+
+        options = ServerOptions(extensions=[Failing()])  # type: ignore[list-item]
+        request = REQUEST[:-2] + b"Sec-WebSocket-Extensions: failing\r\n\r\n"
+        assert Opener(Serving(options=options)).open(connection(), request, False) is None

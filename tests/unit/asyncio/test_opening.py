@@ -1,0 +1,86 @@
+"""The opening of a connection, on loopback: all at once, in pieces, late, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from duplexer.asyncio.server import Server
+from duplexer.errors import HttpError
+from tests.unit.asyncio.conftest import REQUEST, Serving, dial, hang_up
+from tests.wire.frames import TEXT, build, parse
+
+
+async def until_left(server: Server) -> None:
+    async with asyncio.timeout(10):
+        while server.opening:  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(0.001)
+
+
+async def test_frames_that_come_with_the_request(serving: Serving) -> None:
+    async with serving() as (_, uri):
+        reader, writer = await dial(uri)
+        writer.write(REQUEST + build(TEXT, b"Hello"))
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101 ")
+        assert parse(await reader.readexactly(7))[0].payload == b"Hello"
+        await hang_up(writer)
+
+
+@pytest.mark.parametrize("sync", [True, False])
+async def test_a_hook_may_refuse(serving: Serving, sync: bool) -> None:
+    def refuse(connection: Any, request: Any) -> None:
+        raise HttpError(402, "pay first")
+
+    async def refuse_later(connection: Any, request: Any) -> None:
+        await asyncio.sleep(0)
+        refuse(connection, request)
+
+    async with serving(process_request=refuse if sync else refuse_later) as (_, uri):
+        reader, writer = await dial(uri)
+        writer.write(REQUEST)
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 402 ") and b"pay first" in answer
+        await hang_up(writer)
+
+
+async def test_slow_requests_are_not_waited_for(serving: Serving) -> None:
+    async with serving(open_timeout=0.05) as (_, uri):
+        reader, writer = await dial(uri)
+        writer.write(REQUEST[:10])
+        assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
+        await hang_up(writer)
+
+
+@pytest.mark.parametrize("size", [1, 100, 1000])
+async def test_however_the_request_is_cut(serving: Serving, size: int) -> None:
+    async with serving() as (server, uri):
+        reader, writer = await dial(uri)
+        for start in range(0, len(REQUEST), size):
+            writer.write(REQUEST[start : start + size])
+            await asyncio.sleep(0)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        (connection,) = server.connections
+        assert connection.request.path == "/" and connection.response.status_code == 101
+        await hang_up(writer)
+
+
+@pytest.mark.parametrize("sent", [b"", REQUEST[:10]])
+async def test_who_leaves_before_it_is_done(serving: Serving, sent: bytes) -> None:
+    async with serving() as (server, uri):
+        reader, writer = await dial(uri)
+        writer.write(sent)
+        writer.write_eof()
+        assert await reader.read() == b""
+        await hang_up(writer)
+        await until_left(server)
+
+
+async def test_who_says_nothing_is_not_waited_for(serving: Serving) -> None:
+    async with serving(open_timeout=0.05) as (server, uri):
+        reader, writer = await dial(uri)
+        assert await reader.read() == b""
+        await hang_up(writer)
+        await until_left(server)
