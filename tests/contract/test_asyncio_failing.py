@@ -31,13 +31,13 @@ async def test_a_write_that_raises_ends_the_connection(front):
             got.append("the end")
 
     async with front.serve(handler) as server, front.connect(server) as ws:
-        write = ws.write
+        write, outlet = ws.write, ws.outlet
 
         def failing(data):
-            ws.write = write
+            ws.write, ws.outlet = write, outlet
             raise MemoryError
 
-        ws.write = failing
+        ws.write, ws.outlet = failing, None
         await ws.send("lost")
         await front.turns(3)
         try:

@@ -1,10 +1,10 @@
 cimport cython
 
-from duplexer.asyncio.opening cimport Opening
+from duplexer.asyncio.handshaking cimport Handshaking
 from duplexer.core.session cimport Session
 
 
-cdef class Life(Opening):
+cdef class Life(Handshaking):
     cdef public object logger, request, response, subprotocol
     cdef public object _id, drain_waiters, closed_waiters
     cdef object _stall

@@ -1,7 +1,7 @@
 """The life of a connection under asyncio: deadlines, back-pressure, the end.
 
-What asyncio's Protocol is told and what happens rarely; ``opening`` has what comes before, ``pump``
-what happens for every message, ``connection`` what the user calls.
+What asyncio's Protocol is told and what happens rarely; ``handshaking`` has what comes before,
+``pump`` what happens for every message, ``connection`` what the user calls.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 from time import monotonic  # uvloop's own clock counts milliseconds: too few for a latency
 from typing import TYPE_CHECKING, Any
 
-from duplexer.asyncio.opening import Opening
+from duplexer.asyncio.handshaking import Handshaking
 from duplexer.core.closing import Phase
 from duplexer.core.events import PingReceived, PongReceived
 from duplexer.core.session import Session
@@ -30,7 +30,7 @@ __all__ = ["Life"]
 _CLOSED_BOTH, _FAILED = Phase.CLOSED_BOTH, Phase.FAILED  # enums are slow to look up
 
 
-class Life(Opening):
+class Life(Handshaking):
     """A connection without what its user calls."""
 
     def __init__(

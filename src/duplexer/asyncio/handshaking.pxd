@@ -5,7 +5,7 @@ from duplexer.driver.accept cimport Opener
 from duplexer.driver.steps cimport Call, Read, Write
 
 
-cdef class Opening(Wire):
+cdef class Handshaking(Wire):
     cdef public object limits, steps
     cdef public Opener opener
     cdef object _call_task, _open_due, _timer

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from duplexer.handshake.negotiate import Agreement
     from duplexer.limits import Limits
 
-__all__ = ["Opening"]
+__all__ = ["Handshaking"]
 
 
-class Opening(Wire):
+class Handshaking(Wire):
     """A connection up to the end of its opening handshake, and its timer."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits, pump: Pump | None) -> None:
