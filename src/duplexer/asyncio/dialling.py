@@ -293,9 +293,9 @@ class Dialler:
     def _register(self, sock: socket.socket) -> None:
         connection = self._connection
         pump = connection.pump
-        if pump.poller is None:
-            pump.poller = tcp.Poller(self._loop, pump.buffer)
-        transport = tcp.Tcp(pump.poller, sock.fileno(), sock.getpeername(), connection)
+        if pump.direct is None:
+            pump.direct = tcp.Direct(self._loop, pump.buffer)
+        transport = tcp.Tcp(pump.direct, sock.fileno(), sock.getpeername(), connection)
         if self._opening.base.where.sock is sock:
             transport.sock = sock  # for who has it: it is closed with the transport
         else:

@@ -13,7 +13,7 @@ cdef class Wire(Source)
 
 @cython.final
 cdef class Pump:
-    cdef public object loop, call_soon, context, view, poller
+    cdef public object loop, call_soon, context, view, poller, direct
     cdef public bytearray buffer
     cdef public list dirty
     cdef public bint scheduled

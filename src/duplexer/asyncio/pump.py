@@ -37,7 +37,8 @@ class Pump:
         self.call_soon = loop.call_soon
         # For all our timers: each would copy the caller's otherwise, and keep that.
         self.context = contextvars.copy_context()
-        self.poller: Any = None  # of plain sockets, where there is one
+        self.poller: Any = None  # of servers' plain sockets, where there is one ...
+        self.direct: Any = None  # ... and of clients'
         self.buffer = bytearray(READ_SIZE)
         self.view = memoryview(self.buffer)
         self.dirty: list[Any] = []

@@ -7,7 +7,9 @@ from duplexer.asyncio.pump cimport Outlet, Wire
 cdef int READ, WRITE
 
 
-@cython.final
+cdef class Tcp(Outlet)
+
+
 cdef class Poller:
     cdef public object loop, epoll, poll
     cdef public bytearray buffer
@@ -16,6 +18,15 @@ cdef class Poller:
 
     @cython.locals(events=int, tcp=Tcp, wires=dict)
     cpdef on_ready(self)
+    cpdef add(self, Tcp tcp, int fd)
+    cpdef change(self, Tcp tcp, int mask)
+    cpdef remove(self, Tcp tcp)
+
+
+cdef class Direct(Poller):
+    cpdef add(self, Tcp tcp, int fd)
+    cpdef change(self, Tcp tcp, int mask)
+    cpdef remove(self, Tcp tcp)
 
 
 cdef class Tcp(Outlet):

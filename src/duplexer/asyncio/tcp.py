@@ -4,6 +4,9 @@ The loop watches a single descriptor, that of our epoll set; when it is readable
 is ready in the set is served in one go. A connection costs the loop nothing: no handle, no context
 switch for each event, and no memory beyond this object. Where there is no epoll, and for TLS, the
 connection gets a transport of ``aiofastnet`` instead.
+
+That is for the many connections of a server. A client's are few: there the loop watches each one
+itself (:class:`Direct`), which saves the call that asks the set.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
     from duplexer.asyncio.pump import Wire
 
-__all__ = ["Poller", "Tcp", "available"]
+__all__ = ["Direct", "Poller", "Tcp", "available"]
 
 #: EPOLLIN | EPOLLRDHUP would report a half-close twice: a read of nothing says it as well.
 READ = 1  # EPOLLIN
@@ -63,6 +66,31 @@ class Poller:
             self.epoll.close()
             self.epoll = self.poll = None
 
+    def add(self, tcp: Tcp, fd: int) -> None:
+        """Watch ``fd``, the socket of ``tcp``, for reading."""
+        self.hold()
+        try:
+            self.epoll.register(fd, READ)
+        except BaseException:
+            self.release()
+            raise
+        self.wires[fd] = tcp
+
+    def change(self, tcp: Tcp, mask: int) -> None:
+        """Watch the socket of ``tcp`` for what is in ``mask`` from now on."""
+        # With nothing to wait for it must leave the set: hang-ups would be reported all the same.
+        if not tcp.mask:
+            self.epoll.register(tcp.fd, mask)
+        elif mask:
+            self.epoll.modify(tcp.fd, mask)
+        else:
+            self.epoll.unregister(tcp.fd)
+
+    def remove(self, tcp: Tcp) -> None:
+        """Forget ``tcp``, which is watched for nothing any more."""
+        del self.wires[tcp.fd]
+        self.release()
+
     def on_ready(self) -> None:
         """Serve what is ready: each connection its own read event, as if the loop had called it."""
         wires = self.wires
@@ -74,6 +102,31 @@ class Poller:
                     tcp.on_readable()
                 if tcp.backlog is not None and events & ~READ:
                     tcp.write_backlog()
+
+
+class Direct(Poller):
+    """The same without a set: the loop watches each socket."""
+
+    def add(self, tcp: Tcp, fd: int) -> None:
+        """See :class:`Poller`."""
+        self.loop.add_reader(fd, tcp.on_readable)
+
+    def change(self, tcp: Tcp, mask: int) -> None:
+        """See :class:`Poller`."""
+        changed = mask ^ tcp.mask
+        if changed & READ:
+            if mask & READ:
+                self.loop.add_reader(tcp.fd, tcp.on_readable)
+            else:
+                self.loop.remove_reader(tcp.fd)
+        if changed & WRITE:
+            if mask & WRITE:
+                self.loop.add_writer(tcp.fd, tcp.on_writable)
+            else:
+                self.loop.remove_writer(tcp.fd)
+
+    def remove(self, tcp: Tcp) -> None:
+        """See :class:`Poller`."""
 
 
 class Tcp(Outlet):
@@ -94,14 +147,8 @@ class Tcp(Outlet):
         self.backlog: list[bytes] | None = None
         self.backlog_size = 0
         self.offset = 0  # of the backlog's first piece: so much of it is written
-        poller.hold()
-        try:
-            poller.epoll.register(fd, READ)
-        except BaseException:
-            poller.release()
-            raise
+        poller.add(self, fd)
         self.fd = fd
-        poller.wires[fd] = self
 
     def __del__(self) -> None:
         if self.fd >= 0:  # the loop was closed under it
@@ -151,16 +198,9 @@ class Tcp(Outlet):
             self._watch(self.mask | READ)
 
     def _watch(self, mask: int) -> int:
-        # With nothing to wait for it must leave the set: hang-ups would be reported all the same.
-        if mask == self.mask or self.fd < 0:
-            return 0
-        if not self.mask:
-            self.poller.epoll.register(self.fd, mask)
-        elif mask:
-            self.poller.epoll.modify(self.fd, mask)
-        else:
-            self.poller.epoll.unregister(self.fd)
-        self.mask = mask
+        if mask != self.mask and self.fd >= 0:
+            self.poller.change(self, mask)
+            self.mask = mask
         return 0
 
     # -- writing ---------------------------------------------------------------------------------
@@ -215,6 +255,11 @@ class Tcp(Outlet):
             self.paused = True
             self.wire.pause_writing()
         return 0
+
+    def on_writable(self) -> None:
+        """The socket may take bytes, as the loop says."""
+        if self.backlog is not None:
+            self.write_backlog()
 
     def write_backlog(self) -> None:
         """The socket may take bytes: write as many as it takes."""
@@ -313,17 +358,16 @@ class Tcp(Outlet):
         if self.fd < 0:
             return
         self._watch(0)  # closing is not enough: a forked child may hold the same socket
+        self.poller.remove(self)
         fd, self.fd = self.fd, -1
         self.closing = True
         self.reading = False
         self.backlog = None
         self.backlog_size = self.offset = 0
-        del self.poller.wires[fd]
         if self.sock is not None:
             self.sock.detach()
             self.sock = None
         socket.close(fd)
-        self.poller.release()
         wire, self.wire = self.wire, None
         wire.dropped = True
         self.poller.loop.call_soon(wire.connection_lost, exc)

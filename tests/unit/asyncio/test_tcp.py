@@ -18,6 +18,12 @@ from duplexer.asyncio.pump import Wire
 pytestmark = pytest.mark.skipif(not tcp.available(), reason="needs epoll")
 
 
+@pytest.fixture(params=[tcp.Poller, tcp.Direct])
+def kind(request: pytest.FixtureRequest) -> Any:
+    """Who watches: a set of ours, or the loop."""
+    return request.param
+
+
 class Recording(Wire):
     """A wire that writes down what it is told."""
 
@@ -59,10 +65,10 @@ class Recording(Wire):
 class Ends:
     """Our end with its wire, and the peer's end, a blocking socket."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[tcp.Poller]) -> None:
         loop = asyncio.get_running_loop()
         self.wire = Recording(loop)
-        self.poller = tcp.Poller(loop, self.wire.pump.buffer)
+        self.poller = kind(loop, self.wire.pump.buffer)
         ours, self.peer = socket.socketpair()
         ours.setblocking(False)
         self.tcp = tcp.Tcp(self.poller, ours.detach(), None, self.wire)
@@ -77,8 +83,8 @@ class Ends:
         assert self.poller.epoll is None  # nobody is in it, so it is closed
 
 
-async def test_what_is_read_goes_to_the_wire() -> None:
-    async with Ends() as ends:
+async def test_what_is_read_goes_to_the_wire(kind: type[tcp.Poller]) -> None:
+    async with Ends(kind) as ends:
         ends.peer.sendall(b"one")
         await ends.wire.until(b"one")
         ends.tcp.pause_reading()
@@ -90,8 +96,8 @@ async def test_what_is_read_goes_to_the_wire() -> None:
         await ends.wire.until(b"one", b"two")
 
 
-async def test_the_end_closes_it() -> None:
-    async with Ends() as ends:
+async def test_the_end_closes_it(kind: type[tcp.Poller]) -> None:
+    async with Ends(kind) as ends:
         ends.peer.close()
         await ends.wire.until("eof", ("lost", type(None)))
         assert ends.tcp.is_closing()
@@ -104,8 +110,8 @@ async def test_the_end_closes_it() -> None:
         assert ends.wire.told == ["eof", ("lost", type(None))]
 
 
-async def test_the_end_need_not_close_it() -> None:
-    async with Ends() as ends:
+async def test_the_end_need_not_close_it(kind: type[tcp.Poller]) -> None:
+    async with Ends(kind) as ends:
         ends.wire.keep_open = True
         ends.peer.shutdown(socket.SHUT_WR)
         await ends.wire.until("eof")
@@ -116,7 +122,7 @@ async def test_the_end_need_not_close_it() -> None:
 
 
 async def test_a_hang_up_while_paused_does_not_spin() -> None:
-    async with Ends() as ends:
+    async with Ends(tcp.Poller) as ends:
         ends.tcp.pause_reading()
         ends.peer.close()
         assert ends.poller.epoll.poll(0) == []
@@ -124,8 +130,8 @@ async def test_a_hang_up_while_paused_does_not_spin() -> None:
         await ends.wire.until("eof", ("lost", type(None)))
 
 
-async def test_what_does_not_fit_waits_its_turn() -> None:
-    async with Ends() as ends:
+async def test_what_does_not_fit_waits_its_turn(kind: type[tcp.Poller]) -> None:
+    async with Ends(kind) as ends:
         data = os.urandom(1 << 20)
         ends.tcp.set_write_buffer_limits(1000)
         ends.tcp.write(data)
@@ -147,15 +153,15 @@ async def test_what_does_not_fit_waits_its_turn() -> None:
         await ends.wire.until("resume", ("lost", type(None)))
 
 
-async def test_writelines_is_one_write() -> None:
-    async with Ends() as ends:
+async def test_writelines_is_one_write(kind: type[tcp.Poller]) -> None:
+    async with Ends(kind) as ends:
         ends.tcp.writelines([b"head", b"payload"])
         assert ends.peer.recv(100) == b"headpayload"
         assert ends.tcp.get_write_buffer_size() == 0
 
 
-async def test_write_eof_after_what_is_buffered() -> None:
-    async with Ends() as ends:
+async def test_write_eof_after_what_is_buffered(kind: type[tcp.Poller]) -> None:
+    async with Ends(kind) as ends:
         data = bytes(1 << 20)
         ends.tcp.write(data)
         ends.tcp.write_eof()
@@ -168,8 +174,8 @@ async def test_write_eof_after_what_is_buffered() -> None:
         assert n == len(data)
 
 
-async def test_a_write_that_fails_is_told_once() -> None:
-    async with Ends() as ends:
+async def test_a_write_that_fails_is_told_once(kind: type[tcp.Poller]) -> None:
+    async with Ends(kind) as ends:
         ends.peer.close()
         ends.tcp.pause_reading()
         ends.tcp.write(b"x")
@@ -199,8 +205,8 @@ async def test_a_reset_is_told_with_its_cause() -> None:
     assert transport.get_extra_info("cipher", "none") == "none"
 
 
-async def test_a_bug_in_one_connection_ends_that_one() -> None:
-    async with Ends() as ends:
+async def test_a_bug_in_one_connection_ends_that_one(kind: type[tcp.Poller]) -> None:
+    async with Ends(kind) as ends:
         reported: list[dict[str, Any]] = []
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: reported.append(context))
@@ -209,9 +215,9 @@ async def test_a_bug_in_one_connection_ends_that_one() -> None:
         assert isinstance(reported[0]["exception"], ZeroDivisionError)
 
 
-def test_a_loop_that_goes_takes_its_sockets_with_it() -> None:
+def test_a_loop_that_goes_takes_its_sockets_with_it(kind: type[tcp.Poller]) -> None:
     async def forget() -> tuple[int, Any]:
-        ends = Ends()
+        ends = Ends(kind)
         ends.peer.detach()
         return ends.tcp.fd, weakref.ref(ends.wire)
 
@@ -223,7 +229,7 @@ def test_a_loop_that_goes_takes_its_sockets_with_it() -> None:
 
 
 async def test_a_child_that_holds_the_socket_does_not_make_us_spin() -> None:
-    async with Ends() as ends:
+    async with Ends(tcp.Poller) as ends:
         ends.poller.hold()  # as a server does
         held = os.dup(ends.tcp.fd)  # as a child that was forked has it
         try:
@@ -235,9 +241,9 @@ async def test_a_child_that_holds_the_socket_does_not_make_us_spin() -> None:
             ends.poller.release()
 
 
-async def test_a_large_backlog_is_written_piece_by_piece() -> None:
+async def test_a_large_backlog_is_written_piece_by_piece(kind: type[tcp.Poller]) -> None:
     data = os.urandom(3 << 20)
-    async with Ends() as ends:
+    async with Ends(kind) as ends:
         ends.tcp.writelines([b"head", data, b"tail"])
         ends.peer.setblocking(False)
         received = bytearray()
@@ -249,9 +255,9 @@ async def test_a_large_backlog_is_written_piece_by_piece() -> None:
         assert ends.tcp.get_write_buffer_size() == 0
 
 
-def test_a_loop_that_goes_closes_a_socket_that_was_asked_for_once() -> None:
+def test_a_loop_that_goes_closes_a_socket_that_was_asked_for_once(kind: type[tcp.Poller]) -> None:
     async def forget() -> int:
-        ends = Ends()
+        ends = Ends(kind)
         ends.peer.detach()
         ends.tcp.get_extra_info("socket").getsockname()
         return ends.tcp.fd
