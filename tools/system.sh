@@ -6,12 +6,19 @@ set -euo pipefail
 
 PYTHON=${PYTHON:-python3}
 updated=
+policy=/usr/sbin/policy-rc.d  # says what may be started; see invoke-rc.d(8)
 
 install_package() {
     [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null || return 1
     if [ -z "$updated" ]; then
         apt-get -qq update
         updated=yes
+    fi
+    # Only programs are wanted: no server is to run because of this.
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' > "$policy"
+        chmod +x "$policy"
+        trap 'rm -f "$policy"' EXIT
     fi
     DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$1" > /dev/null
 }
@@ -37,6 +44,10 @@ has_header() {
     echo "#include <$1>" | "${CC:-cc}" -fsyntax-only -x c -
 }
 
+has_library() {
+    "$PYTHON" -c 'import ctypes, sys; ctypes.CDLL(sys.argv[1])' "$1"
+}
+
 for name in "$@"; do
     case $name in
         venv) need python3-venv required "$PYTHON" -c 'import ensurepip, venv' ;;
@@ -49,6 +60,11 @@ for name in "$@"; do
         valgrind) need valgrind optional command -v valgrind ;;
         chromium) need chromium optional command -v chromium ;;
         ip) need iproute2 optional command -v ip ;;
+        squid) need squid optional test -x /usr/sbin/squid ;;
+        tinyproxy) need tinyproxy optional test -x /usr/bin/tinyproxy ;;
+        dante) need dante-server optional test -x /usr/sbin/danted ;;
+        haproxy) need haproxy optional test -x /usr/sbin/haproxy ;;
+        nss-wrapper) need libnss-wrapper optional has_library libnss_wrapper.so ;;
         *) echo "unknown need: $name" >&2; exit 2 ;;
     esac
 done

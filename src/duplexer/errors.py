@@ -378,6 +378,7 @@ class InvalidProxyStatus(ProxyError):
 
     _HINTS: ClassVar[dict[int, str]] = {
         400: "the proxy found the request malformed; does it forward connections at all?",
+        401: "user name or password are wrong",  # tinyproxy: 407 is for no password at all
         403: "the proxy forbids this host or this port; many let nothing but port 443 through",
         404: "this is a web server, not a proxy; is its address right?",
         405: "this is a web server, not a proxy; is its address right?",

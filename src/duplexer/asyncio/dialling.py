@@ -254,14 +254,15 @@ class Dialler:
         if step.final:
             await self._hand_over(step.context, step.server_hostname)
             return
-        if self._stream is not None:
-            raise ProxyError("TLS through TLS through TLS is not supported here")
         stream = _Stream(self._loop)
-        sock = self._socket()
-        await aiofastnet.create_connection(
-            self._loop, lambda: stream, sock=sock, **self._tls(step.context, step.server_hostname)
-        )
-        self._sock = None  # it is the transport's now
+        tls = self._tls(step.context, step.server_hostname)
+        if self._stream is None:
+            await aiofastnet.create_connection(
+                self._loop, lambda: stream, sock=self._socket(), **tls
+            )
+            self._sock = None  # it is the transport's now
+        else:
+            stream.connection_made(await self._tls_inside(self._stream, stream, tls))
         self._stream = stream
 
     def _tls(self, context: ssl_module.SSLContext, hostname: str) -> dict[str, Any]:
@@ -305,17 +306,24 @@ class Dialler:
     async def _hand_over_stream(
         self, stream: _Stream, context: ssl_module.SSLContext | None, hostname: str
     ) -> None:
-        if stream.waiting:
-            raise ProxyError("the proxy sent more than its answer")
         transport = stream.transport
-        if context is None:
-            transport.set_protocol(self._connection)
-        else:
+        if context is not None:
             tls = self._tls(context, hostname)
-            transport = await aiofastnet.start_tls(
-                self._loop, transport, self._connection, tls.pop("ssl"), **tls
-            )
+            transport = await self._tls_inside(stream, self._connection, tls)
+        elif stream.waiting:
+            raise ProxyError("the proxy sent more than its answer")
+        else:
+            transport.set_protocol(self._connection)
         self._connection.connection_made(transport)
+
+    async def _tls_inside(
+        self, outer: _Stream, protocol: asyncio.BaseProtocol, tls: dict[str, Any]
+    ) -> Any:
+        """The transport of TLS to the next one, inside of that to a proxy."""
+        if outer.waiting:
+            raise ProxyError("the proxy sent more than its answer")
+        context = tls.pop("ssl")
+        return await aiofastnet.start_tls(self._loop, outer.transport, protocol, context, **tls)
 
 
 class _Stream(asyncio.Protocol):
