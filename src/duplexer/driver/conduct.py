@@ -219,6 +219,14 @@ class Conduct(ConnectionBase):
         else:
             session.send_prepared(*wire)
 
+    def check_room(self, buffered: int) -> None:
+        """Raise :exc:`BufferError` if so many bytes wait that what cannot wait has to fail."""
+        if buffered > self.limits.write_hard:
+            raise BufferError(
+                f"{buffered} bytes are buffered already: the peer does not read; "
+                "raise Limits.write_hard or send less"
+            )
+
     def put_ping(self, data: Any, token: Any, now: float) -> None:
         """Send a Ping whose answer is ``pong_came(token)``; ``data=None`` chooses its payload."""
         session = self.open_session()
