@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 
-from duplexer import ConnectionClosedError, Limits, Prepared, broadcast
+from duplexer import ConnectionClosedError, Limits, Prepared
 
 MESSAGES = ["text é", b"bytes", "x" * 5000, b"y" * 70_000, "", b""]
 
@@ -33,7 +33,7 @@ async def test_everybody_gets_it(front):
     kinds = [{"compression": "deflate"}, {"compression": None}] * 3
     async with many(front, kinds) as (clients, servers):
         for message in MESSAGES:
-            broadcast(servers, message)
+            front.names.broadcast(servers, message)
             for ws in clients:
                 assert await ws.recv() == message
 
@@ -43,16 +43,21 @@ async def test_prepared_between_normal_messages(front):
     prepared = [Prepared(message) for message in MESSAGES]
     async with many(front, kinds) as (clients, servers):
         expected = []
+        receiving = [front.spawn(received(ws, 3 * 3 * len(MESSAGES))) for ws in clients]
         for i in range(3):
             for one, message in zip(prepared, MESSAGES, strict=True):
                 normal = f"normal {i} " * 100
                 for ws in servers:
                     await ws.send(normal)
                     await ws.send(one)
-                broadcast(servers, one)
+                front.names.broadcast(servers, one)
                 expected += [normal, message, message]
-        for ws in clients:
-            assert [await ws.recv() for _ in expected] == expected
+        for task in receiving:
+            assert await task == expected
+
+
+async def received(ws, n):
+    return [await ws.recv() for _ in range(n)]
 
 
 async def test_a_client_may_send_prepared_messages_too(front):
@@ -90,7 +95,7 @@ async def test_those_who_are_gone_are_passed_over(front):
         clients[2].abort()
         await servers[1].wait_closed()
         await servers[2].wait_closed()
-        broadcast(servers, "still here", raise_exceptions=True)
+        front.names.broadcast(servers, "still here", raise_exceptions=True)
         assert await clients[0].recv() == "still here"
 
 
@@ -103,7 +108,7 @@ async def test_those_in_the_middle_of_fragments_are_passed_over(front):
             return self
 
         async def __anext__(self):
-            if self.pieces:
+            if self.pieces == ["begun"]:
                 return self.pieces.pop()
             await front.until(lambda: self.pieces)
             raise StopAsyncIteration
@@ -112,13 +117,13 @@ async def test_those_in_the_middle_of_fragments_are_passed_over(front):
         pieces = Never()
         sending = front.spawn(servers[0].send(pieces))
         await front.until(lambda: servers[0].session.sending)
-        broadcast(servers, "first")
+        front.names.broadcast(servers, "first")
         with pytest.raises(ExceptionGroup) as caught:
-            broadcast(servers, "second", raise_exceptions=True)
+            front.names.broadcast(servers, "second", raise_exceptions=True)
         assert len(caught.value.exceptions) == 1
         pieces.pieces.append("end")
         await sending
-        broadcast(servers, "third")
+        front.names.broadcast(servers, "third")
         assert [await clients[1].recv() for _ in range(3)] == ["first", "second", "third"]
         assert [await clients[0].recv() for _ in range(2)] == ["begun", "third"]
 
@@ -137,7 +142,7 @@ async def test_one_who_does_not_read_is_dropped_and_holds_up_nobody(front):
             async with front.timeout():
                 n = 0
                 while len(server.connections) == 2:
-                    broadcast(arrived, b"x" * 100_000)
+                    front.names.broadcast(arrived, b"x" * 100_000)
                     n += 1
                     assert len(await good.recv()) == 100_000
             slow = next(ws for ws in arrived if ws not in server.connections)
@@ -146,7 +151,7 @@ async def test_one_who_does_not_read_is_dropped_and_holds_up_nobody(front):
                 await slow.recv()
             assert caught.value.sent.code == 1008
             assert "Limits.write_hard" in caught.value.explain()
-            broadcast(arrived, "on")
+            front.names.broadcast(arrived, "on")
             assert await good.recv() == "on"
 
 
@@ -154,6 +159,6 @@ async def test_a_message_that_is_none_reaches_nobody(front):
     async with many(front, [{}]) as (clients, servers):
         for wrong in (1, None, ["a", "b"]):
             with pytest.raises(TypeError):
-                broadcast(servers, wrong)
-        broadcast(servers, "fine")
+                front.names.broadcast(servers, wrong)
+        front.names.broadcast(servers, "fine")
         assert await clients[0].recv() == "fine"

@@ -75,7 +75,7 @@ async def test_it_ends_within_close_timeout(front, way, stuck):
     async with narrow_pair(front) as (ws, peer):
         if stuck:
             ws.send_nowait(b"x" * 8_000_000)
-            await front.until(lambda: ws.transport.get_write_buffer_size())
+            await front.until(lambda: front.unsent(ws))
         way(ws, peer)
         async with front.timeout():
             await ws.wait_closed()
@@ -93,7 +93,7 @@ async def test_a_peer_that_half_closes_and_reads_nothing(front, small):
                 ws.flush()
         else:
             ws.send_nowait(b"x" * 8_000_000)
-        await front.until(lambda: ws.transport.get_write_buffer_size())
+        await front.until(lambda: front.unsent(ws))
         peer.shutdown()
         try:
             async with front.timeout():

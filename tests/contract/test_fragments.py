@@ -135,11 +135,10 @@ async def test_other_messages_wait_until_the_fragments_are_out(front):
         gate.pieces = ["a"]
         sending = front.spawn(client.send(gate))
         await front.until(lambda: client.session.sending)
-        others = [
-            front.spawn(client.send(message))
-            for message in ("second", b"third", ["fou", "rth"], Prepared("fifth"))
-        ]
-        await front.turns()
+        others = []
+        for message in ("second", b"third", ["fou", "rth"], Prepared("fifth")):
+            others.append(front.spawn(client.send(message)))
+            await front.turns()  # tasks may start in any order
         assert not any(task.done() for task in others)
         waiter = await client.ping()  # control frames do not wait
         receiving = front.spawn(server.recv())

@@ -18,6 +18,11 @@ async def lost(ws):
     return caught.value
 
 
+async def send_all(ws, messages):
+    for message in messages:
+        await ws.send(message)
+
+
 # -- the size of messages --------------------------------------------------------------------------
 
 
@@ -149,11 +154,11 @@ async def test_reading_goes_on_when_the_reader_comes_back(front):
     limits = Limits(queue_messages=4)
     async with front.pair(server={"limits": limits}) as (client, server):
         for batch in range(5):
-            sending = [front.spawn(client.send(f"{batch}-{i}")) for i in range(50)]
+            messages = [f"{batch}-{i}" for i in range(50)]
+            sending = front.spawn(send_all(client, messages))
             await front.until(lambda: server.read_paused)
-            assert [await server.recv() for _ in range(50)] == [f"{batch}-{i}" for i in range(50)]
-            for task in sending:
-                await task
+            assert [await server.recv() for _ in range(50)] == messages
+            await sending
 
 
 async def test_text_that_is_not_ascii_is_weighed_right(front):
@@ -241,7 +246,7 @@ async def test_a_peer_that_reads_slowly_is_not_dropped(front):
 
     async def handler(ws):
         # With little room in the kernel, so that what is read is soon replaced.
-        sock = ws.transport.get_extra_info("socket")
+        sock = front.socket_of(ws)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
         for _ in range(30):
             ws.send_nowait(b"x" * 200_000)

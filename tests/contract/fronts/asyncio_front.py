@@ -43,6 +43,15 @@ class AsyncioFront(Front):
     def _see(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.problems.append(f"{context.get('message')}: {context.get('exception')!r}")
 
+    def unsent(self, ws: Any) -> int:
+        return int(ws.transport.get_write_buffer_size())
+
+    def socket_of(self, ws: Any) -> Any:
+        return ws.transport.get_extra_info("socket")
+
+    def has_pong(self, waiter: Any) -> bool:
+        return bool(waiter.done())
+
     def spawn(self, awaitable: Awaitable[Any]) -> asyncio.Task[Any]:
         async def run() -> Any:
             return await awaitable

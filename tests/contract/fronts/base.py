@@ -91,6 +91,18 @@ class Front:
                 await self.until(lambda: arrived)
                 yield ws, arrived[0]
 
+    def unsent(self, ws: Any) -> int:
+        """Bytes that the kernel has not taken because the peer does not read."""
+        raise NotImplementedError
+
+    def socket_of(self, ws: Any) -> Any:
+        """The socket that a connection runs on, for its options."""
+        raise NotImplementedError
+
+    def has_pong(self, waiter: Any) -> bool:
+        """Whether what ``ping()`` gave back has its answer."""
+        raise NotImplementedError
+
     # raw peers
 
     @contextlib.asynccontextmanager
