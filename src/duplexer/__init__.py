@@ -52,8 +52,20 @@ if TYPE_CHECKING:
     from duplexer.core.closing import (
         State as State,
     )
+    from duplexer.core.heartbeat import (
+        Heartbeat as Heartbeat,
+    )
     from duplexer.core.prepared import (
         Prepared as Prepared,
+    )
+    from duplexer.driver.retry import (
+        Retry as Retry,
+    )
+    from duplexer.driver.retry import (
+        Retrying as Retrying,
+    )
+    from duplexer.driver.retry import (
+        RetryState as RetryState,
     )
     from duplexer.errors import (
         Close as Close,
@@ -86,6 +98,9 @@ if TYPE_CHECKING:
         InvalidURI as InvalidURI,
     )
     from duplexer.errors import (
+        PeerTimeout as PeerTimeout,
+    )
+    from duplexer.errors import (
         ProtocolError as ProtocolError,
     )
     from duplexer.errors import (
@@ -115,16 +130,21 @@ _HOMES = {
     "ConnectionClosedError": "errors",
     "ConnectionClosedOK": "errors",
     "Headers": "http.headers",
+    "Heartbeat": "core.heartbeat",
     "InvalidHandshake": "errors",
     "InvalidState": "errors",
     "InvalidStatus": "errors",
     "InvalidURI": "errors",
     "Limits": "limits",
     "Listener": "asyncio.connection",
+    "PeerTimeout": "errors",
     "Prepared": "core.prepared",
     "ProtocolError": "errors",
     "Request": "http.messages",
     "Response": "http.messages",
+    "Retry": "driver.retry",
+    "RetryState": "driver.retry",
+    "Retrying": "driver.retry",
     "Server": "asyncio.server",
     "ServerConnection": "asyncio.server",
     "State": "core.closing",

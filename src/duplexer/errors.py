@@ -27,6 +27,7 @@
     │       ├── InvalidParameterName
     │       └── InvalidParameterValue
     ├── ProtocolError                a frame or a message broke a rule of ``RULES``
+    ├── PeerTimeout                  the peer was silent for too long (also a TimeoutError)
     ├── InvalidState                 this cannot be done in this state of the connection
     └── ConcurrencyError             two tasks want what only one may have (also a RuntimeError)
 
@@ -73,6 +74,7 @@ __all__ = [
     "InvalidURI",
     "InvalidUpgrade",
     "NegotiationError",
+    "PeerTimeout",
     "ProtocolError",
     "ProxyError",
     "RULES",
@@ -549,6 +551,31 @@ class ProtocolError(WebSocketException):
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.detail}" if self.detail else self.reason
+
+
+class PeerTimeout(WebSocketException, TimeoutError):
+    """The peer was silent for too long: the cause of a connection that we gave up.
+
+    ``name`` says what told: ``"keepalive"`` (nothing at all was heard after a Ping: the peer or the
+    network is gone) or ``"heartbeat"`` (its application did not send what it should have).
+    """
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.args = (name, message)  # what copying and unpickling give to __init__
+        self.name = name
+        self.message = message
+        self.party = "network" if name == "keepalive" else "peer"
+        self.advice = (
+            "The peer, or the network to it, is gone or stuck; this application was not in the "
+            "way. Reconnect; if it happens to healthy peers, raise ping_timeout."
+            if name == "keepalive"
+            else "The peer's application is stuck, or its heartbeats look different from what "
+            "expect= says. Reconnect; if it happens to healthy peers, raise timeout=."
+        )
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class InvalidState(WebSocketException):

@@ -76,6 +76,7 @@ class Limits:
     send_timeout: float | None = 30.0  #: without a byte leaving, then the connection is aborted
     deflate_min: int = 128  #: shorter messages are sent uncompressed
     deflate_idle: float = 5.0  #: after which compression contexts are given back
+    unacknowledged_bytes: int = 64 * MiB  #: kept with ``keep_unacknowledged``, then BufferError
 
     # -- staying and leaving ---------------------------------------------------------------------
     ping_interval: float | None = 20.0  #: below the 60 s after which nginx cuts an idle tunnel

@@ -165,7 +165,7 @@ async def test_the_default_jitter_keeps_the_promise(front, jitter):
     from duplexer.core.keepalive import Keepalive
 
     limits = Limits(ping_jitter=jitter)
-    dues = [Keepalive(limits, 1000.0).due for _ in range(200)]
+    dues = [Keepalive(20.0, 20.0, limits.ping_jitter, 1000.0).due for _ in range(200)]
     assert all(1000 + 20 * (1 - jitter) <= due <= 1020 for due in dues)
     assert len(set(dues)) > 100
 

@@ -8,6 +8,7 @@ import pytest
 import trustme
 
 from duplexer import Headers, InvalidHandshake, InvalidStatus, InvalidURI, Limits, Response, State
+from duplexer.driver.retry import Retry
 from duplexer.errors import HttpError, NegotiationError
 from tests.contract.peers import TEXT
 
@@ -361,8 +362,7 @@ async def test_unix_sockets(front, tmp_path):
 # -- connecting again and again --------------------------------------------------------------------
 
 
-async def test_iterating_connect_reconnects(front, monkeypatch):
-    monkeypatch.setattr("duplexer.driver.backoff.FIRST", 0.01)
+async def test_iterating_connect_reconnects(front):
     served = []
 
     async def handler(ws):
@@ -378,7 +378,7 @@ async def test_iterating_connect_reconnects(front, monkeypatch):
     got = []
     async with front.serve(handler, process_request=process_request) as server:
         async with front.timeout():
-            async for ws in front.connect(server):
+            async for ws in front.connect(server, retry=Retry(base=0.01)):
                 got.extend([message async for message in ws])
                 if len(got) == 3:
                     break

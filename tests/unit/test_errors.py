@@ -72,6 +72,7 @@ EXAMPLES: list[tuple[WebSocketException, str]] = [
     (errors.InvalidParameterValue("x", "y"), "invalid value for parameter x: y"),
     (ProtocolError("opcode-unknown", "3"), "unknown opcode: 3"),
     (ProtocolError("utf8-invalid"), "text is not UTF-8"),
+    (errors.PeerTimeout("keepalive", "nothing was heard"), "nothing was heard"),
     (errors.InvalidState("no"), "no"),
     (errors.ConcurrencyError("no"), "no"),
 ]

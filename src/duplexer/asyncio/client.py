@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from duplexer.asyncio.connection import Connection, check_listener
 from duplexer.asyncio.dialling import DIAL_ARGUMENTS, Dialler, call_all
-from duplexer.driver.backoff import backoff
 from duplexer.driver.connecting import ConnectBase, process_exception
 from duplexer.driver.dial import open_client
+from duplexer.driver.retry import connect_retrying, iterate
 from duplexer.errors import InvalidStatus
 from duplexer.handshake.client import ClientHandshake
 
@@ -90,7 +90,8 @@ class connect(ConnectBase):  # noqa: N801 - a verb, as in ``websockets``
 
     # -- dialling --------------------------------------------------------------------------------
 
-    async def _connect(self) -> ClientConnection:
+    async def open_once(self) -> ClientConnection:
+        """Connect, once."""
         loop = asyncio.get_running_loop()
         opening = self.new_opening()
         try:
@@ -112,6 +113,7 @@ class connect(ConnectBase):  # noqa: N801 - a verb, as in ``websockets``
             loop, opening.handshake(), self.limits, self.logger
         )
         connection.listener = self.listener
+        connection.staying = self.staying
         try:
             await Dialler(loop, connection, opening, limit).run()
             await connection.wait_open()
@@ -119,6 +121,12 @@ class connect(ConnectBase):  # noqa: N801 - a verb, as in ``websockets``
             opening.leave_turns()
         assert connection.response is not None
         opening.opened(connection.response)
+        return connection
+
+    async def _connect(self) -> ClientConnection:
+        if self.retry is None:
+            return await self.open_once()
+        connection: ClientConnection = await connect_retrying(self, asyncio.sleep)
         return connection
 
     def __await__(self) -> Generator[Any, None, ClientConnection]:
@@ -131,26 +139,8 @@ class connect(ConnectBase):  # noqa: N801 - a verb, as in ``websockets``
     async def __aexit__(self, exc_type: object, exc: object, tb: object) -> None:
         await self._connection.__aexit__(exc_type, exc, tb)
 
-    async def __aiter__(self) -> AsyncIterator[ClientConnection]:
-        delays = backoff()
-        while True:
-            try:
-                connection = await self._connect()
-            except Exception as exc:
-                final = self.process_exception(exc)
-                if final is exc:
-                    raise
-                if final is not None:
-                    raise final from exc
-                delay = next(delays)
-                self.logger.info("connect failed; trying again in %.1f s: %s", delay, exc)
-                await asyncio.sleep(delay)
-                continue
-            delays = backoff()
-            try:
-                yield connection
-            finally:
-                await connection.close()
+    def __aiter__(self) -> AsyncIterator[ClientConnection]:
+        return iterate(self, asyncio.sleep)
 
 
 def unix_connect(path: str | None = None, uri: str | None = None, **kwargs: Any) -> connect:

@@ -5,7 +5,7 @@ from duplexer.core.session cimport Session
 
 
 cdef class Life(Handshaking):
-    cdef public object logger, request, response, subprotocol
+    cdef public object logger, request, response, subprotocol, staying
     cdef public object _id, drain_waiters, closed_waiters
     cdef object _stall
     cdef readonly bint is_server

@@ -15,12 +15,14 @@ from duplexer.asyncio.handshaking import Handshaking
 from duplexer.core.closing import Phase
 from duplexer.core.events import PingReceived, PongReceived
 from duplexer.core.session import Session
+from duplexer.driver.clock import suspended
 from duplexer.errors import InvalidState
 
 if TYPE_CHECKING:
     import uuid
 
     from duplexer.asyncio.pump import Pump
+    from duplexer.core.staying import Staying
     from duplexer.handshake.negotiate import Agreement
     from duplexer.http.messages import Request, Response
     from duplexer.limits import Limits
@@ -50,6 +52,7 @@ class Life(Handshaking):
         self.request: Request | None = None
         self.response: Response | None = None
         self.subprotocol: str | None = None
+        self.staying: Staying | None = None
         self._id: uuid.UUID | None = None
         self._stall: asyncio.TimerHandle | None = None
         self._half_closed = False
@@ -69,6 +72,8 @@ class Life(Handshaking):
             limits=self.limits,
             extensions=agreement.extensions,
             now=monotonic(),
+            suspended=suspended(),
+            staying=self.staying,
         )
         self.rearm()
         self.opened()
@@ -157,7 +162,9 @@ class Life(Handshaking):
         if session is None:
             self._expire_opening(now)
             return
-        abort = session.expire(now)
+        if self.write_paused:
+            session.note_written(self.written - self.transport.get_write_buffer_size())
+        abort = session.expire(now, suspended())
         self._flush()
         if abort:
             self.transport.abort()

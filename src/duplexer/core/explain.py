@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from duplexer.errors import ProtocolError, WebSocketException
+from duplexer.errors import PeerTimeout, ProtocolError, WebSocketException
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from duplexer.core.closing import State
     from duplexer.core.session import Session
     from duplexer.errors import Close
@@ -25,6 +27,7 @@ class Facts(NamedTuple):
     last_rcvd: tuple[int, int]  # opcode and size
     last_sent: tuple[int, int]
     excerpt: bytes
+    notes: tuple[str, ...] = ()
 
 
 def facts_of(session: Session) -> Facts:
@@ -38,7 +41,22 @@ def facts_of(session: Session) -> Facts:
         (session.decoder.last_opcode, session.decoder.last_size),
         (session.encoder.last_opcode, session.encoder.last_size),
         session.excerpt,
+        tuple(_notes(session)),
     )
+
+
+def _notes(session: Session) -> Iterator[str]:
+    keepalive, waiting = session.keepalive, session.inbox.count
+    if keepalive is not None and keepalive.slept:
+        yield (
+            f"This machine was suspended for {keepalive.slept:.0f} s meanwhile: the peer or a "
+            "router on the way may have given the connection up."
+        )
+    if waiting and not (session.reading and session.reads):
+        yield (
+            f"This application is behind: {waiting} messages wait for recv()"
+            + (", and until then nothing is read." if session.is_open else ".")
+        )
 
 
 _OPCODES = {
@@ -70,6 +88,8 @@ def _who(facts: Facts) -> str:
     rcvd, sent = facts.rcvd, facts.sent
     if facts.error is not None and isinstance(facts.error, ProtocolError):
         return f"We failed the connection because the peer broke a rule: {facts.error}."
+    if isinstance(facts.error, PeerTimeout):
+        return "We gave the connection up because the peer was silent."
     if rcvd is not None and facts.rcvd_then_sent is not False:
         return f"The peer closed the connection: {rcvd}."
     if sent is not None and rcvd is not None:
@@ -89,6 +109,11 @@ def _advice(facts: Facts) -> str:
         return (
             "The peer, or the network to it, is gone or stuck. Reconnect; if it happens to "
             "healthy peers, raise ping_timeout or close_timeout."
+        )
+    if rcvd is not None and rcvd.code == 1011 and "keepalive" in rcvd.reason:
+        return (
+            "The peer did not hear from us in time: this application was busy for too long "
+            "without reading, or the network stalled. Do not block, and call recv() more often."
         )
     if rcvd is not None:
         return _CURES.get(rcvd.code, "")
@@ -115,6 +140,7 @@ def explain(facts: Facts) -> str:
     lines.append(_last("sent", *facts.last_sent))
     if facts.excerpt:
         lines.append(f"It was reading: {facts.excerpt.hex(' ')}")
+    lines.extend(facts.notes)
     advice = _advice(facts)
     if advice:
         lines.append(f"What to do: {advice}")

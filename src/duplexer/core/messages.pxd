@@ -24,6 +24,7 @@ cdef class Assembler:
     cdef public Py_ssize_t serial, fragments, wire, total
     cdef public Growing intake, body
     cdef public bint streaming, discarding, deaf, decoded
+    cdef public object pulse
 
     cpdef int whole(self, object message, Py_ssize_t size) except -1
     cdef int _put(self, object message, Py_ssize_t size) except -1

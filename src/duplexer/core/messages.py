@@ -96,6 +96,7 @@ class Assembler:
         self.discarding = False  # ... or does not want the rest of it
         self.deaf = False  # nobody wants any more messages
         self.decoded = False  # an extension was used since the session last looked
+        self.pulse: Any = None  # takes the peer's heartbeats out
 
     def whole(self, message: Any, size: int) -> int:
         """A plain message came in a single frame, and has been checked."""
@@ -105,6 +106,8 @@ class Assembler:
         return self._put(message, size)
 
     def _put(self, message: Any, size: int) -> int:
+        if self.pulse is not None and self.pulse.takes(message):
+            return 0
         return 0 if self.deaf else self.inbox.put(message, size)
 
     def check_size(self, size: int, coded: bool = False) -> int:

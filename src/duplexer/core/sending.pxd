@@ -18,7 +18,8 @@ cdef class Sender:
     cdef dict _pings
     cdef bytes _pong
     cdef bint _used_contexts
-    cdef object _prepare_key, _idle_due
+    cdef object _prepare_key, _idle_due, _mark_due
+    cdef readonly object kept
 
     @cython.locals(n=Py_ssize_t, opcode=int)
     cpdef int send_message(self, object data, object text, object compress) except -1
@@ -26,4 +27,6 @@ cdef class Sender:
     cdef int _put_message(self, int opcode, object data, Py_ssize_t n, object compress) except -1
     cpdef object prepare_key(self)
     cpdef int send_prepared(self, bytes wire, int rsv) except -1
+    @cython.locals(n=Py_ssize_t)
+    cdef int _keep_message(self, int opcode, object data, Py_ssize_t n, object compress) except -1
     cdef int _touch_extensions(self) except -1

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from duplexer.core import opcodes
 from duplexer.core.bytesops import Cork
+from duplexer.core.unacknowledged import Unacknowledged
 from duplexer.errors import Close, ConnectionClosed, InvalidState
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from duplexer.limits import Limits
 
 __all__ = ["Sender", "contiguous"]
+
+#: When a Ping was sent that does not measure the latency.
+UNTIMED = -1.0
 
 
 class Sender:
@@ -46,11 +50,13 @@ class Sender:
         self.sending_rsv = 0
         self.close_sent: Close | None = None
         self.latency = 0.0
-        self._pings: dict[bytes, tuple[Any, float]] | None = None
+        self._pings: dict[bytes, tuple[Any, float, int]] | None = None
+        self.kept: Unacknowledged | None = None  # copies of what may have been lost
         self._prepare_key: Hashable = None
         self._pong: bytes | None = None  # the newest answer that waits for the congestion's end
         self._idle_due: float | None = None  # when contexts that are not used are given back
         self._used_contexts = False
+        self._mark_due: float | None = None  # when a Ping is to ask what has arrived
 
     def closed_error(self) -> ConnectionClosed:
         """The exception that tells how the connection ended."""
@@ -81,6 +87,8 @@ class Sender:
                 opcode = opcodes.TEXT
             data = contiguous(data)
             n = data.nbytes
+        if self.kept is not None:
+            return self._keep_message(opcode, data, n, compress)
         if self.extensions:
             return self._put_message(opcode, data, n, compress)
         return self.encoder.put_frame(self.cork, opcode, True, 0, data, n)
@@ -97,6 +105,24 @@ class Sender:
                 self._touch_extensions()
         return self.encoder.put_frame(self.cork, opcode, True, rsv, data, n)
 
+    def _keep_message(self, opcode: int, data: Any, n: int, compress: bool | None) -> int:
+        kept = self.kept
+        assert kept is not None
+        kept.check(n)
+        self._put_message(opcode, data, n, compress)
+        kept.add(opcode, data, n)
+        self._mark_soon()
+        return 0
+
+    def _mark_soon(self) -> None:
+        # So that what has arrived is not held to be lost: a Ping, at most one a second and one
+        # for each quarter of what may be kept.
+        assert self.kept is not None
+        if self.kept.is_pressing:
+            self.send_ping(self.new_ping_payload(), None, UNTIMED)
+        elif self._mark_due is None:
+            self._mark_due = -1.0  # to be set by whoever knows the time
+
     def _touch_extensions(self) -> int:
         self._used_contexts = True
         if self._idle_due is None:
@@ -108,6 +134,9 @@ class Sender:
         if not self.is_open:
             raise self.closed_error()
         first = not self.sending
+        if self.kept is not None:
+            self.kept.check_part(len(data))
+            self.kept.add_part(data, text, fin)
         opcode = opcodes.CONT
         rsv = 0
         if first:
@@ -126,10 +155,13 @@ class Sender:
         if fin:
             self.sending = 0
         self.encoder.put_frame(self.cork, opcode, fin, rsv, data, len(data))
+        if self.kept is not None and fin:
+            self._mark_soon()
 
     def prepare_key(self) -> Hashable:
         """Connections with equal keys may be sent the same prepared bytes; ``None``: nobody."""
-        if self._prepare_key is None and self.server:  # a client masks each frame with its own key
+        # A client masks each frame with its own key; what is kept is kept for each connection.
+        if self._prepare_key is None and self.server and self.kept is None:
             key: Hashable = self.dialect.name
             if self.extensions:
                 key = (key, *[extension.prepare_key() for extension in self.extensions])
@@ -167,11 +199,11 @@ class Sender:
         if self._pings is None:
             self._pings = {}
         elif token is None and len(self._pings) >= self.limits.max_pings:
-            for each, (waiting, _) in self._pings.items():
+            for each, (waiting, _, _) in self._pings.items():
                 if waiting is None:  # one that a user waits for is not ours to forget
                     del self._pings[each]
                     break
-        self._pings[payload] = (token, now)
+        self._pings[payload] = (token, now, 0 if self.kept is None else self.kept.mark())
         self.encoder.put_frame(self.cork, opcodes.PING, True, 0, payload, len(payload))
 
     def new_ping_payload(self) -> bytes:
@@ -192,17 +224,20 @@ class Sender:
             return []
         matched = []
         for each in list(pings):
-            token, sent_at = pings.pop(each)
+            token, sent_at, mark = pings.pop(each)
             matched.append((token, now - sent_at))
             if each == payload:
                 break
-        self.latency = matched[-1][1]
+        if sent_at != UNTIMED:
+            self.latency = now - sent_at
+        if self.kept is not None:
+            self.kept.acknowledge(mark)
         return matched
 
     def drop_pings(self) -> list[Any]:
         """The tokens of all pings that will not be answered any more."""
         pings, self._pings = self._pings, None
-        return [token for token, _ in pings.values()] if pings else []
+        return [token for token, _, _ in pings.values()] if pings else []
 
     def send_pong(self, payload: bytes) -> None:
         """Send a Pong. Towards a peer that does not read, only the newest is kept (5.5.3)."""

@@ -17,7 +17,11 @@ cdef class Session(Sender):
     cdef public list events
     cdef public object close_rcvd, rcvd_then_sent, breach, error
     cdef public bytes excerpt
-    cdef object _keepalive, _close_due, _message_due
+    cdef readonly object keepalive
+    cdef object _close_due, _message_due
+    cdef object _pulse, _answer, _retire_due
+    cdef Py_ssize_t _left
+    cdef readonly bint retired
     cdef Py_ssize_t _message_serial
     cdef double _tokens, _tokens_at
 

@@ -15,14 +15,18 @@ from duplexer.core.closing import DISCARDING, TABLE, Happening, Phase, State, st
 from duplexer.core.dialect import Dialect
 from duplexer.core.events import CloseReceived, Event, PingReceived, PongReceived
 from duplexer.core.extension import Extension
+from duplexer.core.heartbeat import Pulse
 from duplexer.core.keepalive import Keepalive
 from duplexer.core.messages import Assembler
-from duplexer.core.sending import Sender
+from duplexer.core.sending import UNTIMED, Sender
+from duplexer.core.staying import Staying
+from duplexer.core.unacknowledged import Unacknowledged
 from duplexer.errors import (
     Close,
     ConnectionClosed,
     ConnectionClosedError,
     ConnectionClosedOK,
+    PeerTimeout,
     ProtocolError,
     close_code_is_sendable,
     plain_close,
@@ -34,6 +38,13 @@ __all__ = ["Session"]
 # Looking up a member of an enum takes as long as parsing a frame.
 _OPEN, _CLOSED_BOTH, _GONE = Phase.OPEN, Phase.CLOSED_BOTH, Phase.GONE
 _SEND_CLOSE, _RECV_CLOSE = Happening.SEND_CLOSE, Happening.RECV_CLOSE
+
+#: After which an answer to a heartbeat is tried again, that could not be sent.
+_AGAIN = 0.25
+#: How often, at most, a Ping asks what of ``Sender.kept`` has arrived.
+_MARKS = 1.0
+
+_KEEPALIVE = "keepalive ping timeout"
 
 #: Close codes that are no complaint.
 _GOOD = frozenset({1000, 1001, 1005})
@@ -50,6 +61,8 @@ class Session(Sender):
         limits: Limits,
         extensions: tuple[Extension, ...] = (),
         now: float = 0.0,
+        suspended: float = 0.0,
+        staying: Staying | None = None,
     ) -> None:
         super().__init__(dialect, server, limits, extensions)
         self.assembler = Assembler(limits, extensions)
@@ -66,14 +79,31 @@ class Session(Sender):
         self.breach: ProtocolError | None = None  # that fails it once what came before is read
         self.error: BaseException | None = None  # why it failed or was lost
         self.excerpt = b""  # what was being read when it failed
-        self._keepalive: Keepalive | None = None
+        self.keepalive: Keepalive | None = None
         if limits.ping_interval is not None:
-            self._keepalive = Keepalive(limits, now)
+            self.keepalive = Keepalive(
+                limits.ping_interval, limits.ping_timeout, limits.ping_jitter, now, suspended
+            )
+        self._pulse: Pulse | None = None
+        self._answer: str | bytes | None = None  # to a heartbeat, that could not be sent
+        self._retire_due: float | None = None
+        self.retired = False  # we closed it because its lifetime had come to its end
+        self._left = -1  # bytes that had left when the peer was last seen to read
+        if staying is not None:
+            self._stay(staying, now, suspended)
         self._close_due: float | None = None
         self._message_due: float | None = None
         self._message_serial = 0
         self._tokens = float(limits.control_burst)
         self._tokens_at = now
+
+    def _stay(self, staying: Staying, now: float, suspended: float) -> None:
+        if staying.heartbeat is not None:
+            self._pulse = self.assembler.pulse = Pulse(staying.heartbeat, now, suspended)
+        if staying.keep_unacknowledged:
+            self.kept = Unacknowledged(self.limits.unacknowledged_bytes, self.limits.queue_overhead)
+        if staying.lifetime is not None:
+            self._retire_due = now + staying.lifetime
 
     # -- receiving -------------------------------------------------------------------------------
 
@@ -104,6 +134,8 @@ class Session(Sender):
             self._on_controls()
             if not self.reads:
                 return end
+        if self._pulse is not None and self._pulse.stirred:
+            self._answer_heartbeats(self._pulse)
         if self.assembler.streaming:
             self.assembler.flush_piece()
         return stop
@@ -203,6 +235,8 @@ class Session(Sender):
         :exc:`~duplexer.errors.InvalidState` when a Close has been sent already.
         """
         close = check_close(code, reason)
+        if self.kept is not None and self.is_open and not self.kept.is_marked:
+            self.send_ping(self.new_ping_payload(), None, UNTIMED)  # the last word on what came
         self._move(_SEND_CLOSE)
         if self.close_rcvd is not None:
             self.rcvd_then_sent = True
@@ -243,6 +277,10 @@ class Session(Sender):
             self._touch_extensions()
         if not self.is_open or (self._idle_due is not None and self._idle_due < 0.0):
             return True
+        if self._pulse is not None and self._pulse.stirred:
+            return True
+        if self._mark_due is not None and self._mark_due < 0.0:
+            return True
         return self.assembler.opcode != 0 and self.assembler.serial != self._message_serial
 
     def tick(self, now: float) -> float | None:
@@ -264,16 +302,36 @@ class Session(Sender):
         if not self.is_open and not self.gone:
             self.start_closing(now)
         due = self._close_due
-        if due is None and self._keepalive is not None and self.is_open:
-            due = self._keepalive.due
+        if due is None and self.is_open:
+            due = self._staying_due(now)
         if self._message_due is not None and (due is None or self._message_due < due):
             due = self._message_due
         if self._idle_due is not None and (due is None or self._idle_due < due):
             due = self._idle_due
         return due
 
-    def expire(self, now: float) -> bool:
-        """A deadline may have come. True if the connection is to be aborted at once."""
+    def _staying_due(self, now: float) -> float | None:
+        due = None if self.keepalive is None else self.keepalive.due
+        if self._mark_due is not None:
+            if self._mark_due < 0:
+                self._mark_due = now + _MARKS
+            due = self._mark_due if due is None else min(due, self._mark_due)
+        if self._retire_due is not None:
+            due = self._retire_due if due is None else min(due, self._retire_due)
+        pulse = self._pulse
+        if pulse is not None:
+            pulse.settle(now)
+            for each in (pulse.due, None if self._answer is None else now + _AGAIN):
+                if each is not None:
+                    due = each if due is None else min(due, each)
+        return due
+
+    def expire(self, now: float, suspended: float = 0.0) -> bool:
+        """A deadline may have come. True if the connection is to be aborted at once.
+
+        ``suspended``: seconds that the machine has been suspended, counted from anywhere
+        (:func:`duplexer.driver.clock.suspended`).
+        """
         if self._close_due is not None and now >= self._close_due:
             if self.error is None and self.phase is not _CLOSED_BOTH:
                 self.error = TimeoutError(
@@ -301,24 +359,93 @@ class Session(Sender):
             ):
                 self.fail(ProtocolError("message-timeout", f"{self.limits.message_timeout} s"))
                 return False
-        if self._keepalive is not None and self.is_open:
-            return self._expire_keepalive(self._keepalive, now)
+        if self.is_open:
+            return self._expire_staying(now, suspended)
         return False
 
-    def _expire_keepalive(self, keepalive: Keepalive, now: float) -> bool:
-        verdict = keepalive.expire(now, heard=self.heard, reading=self.reading)
+    def _expire_staying(self, now: float, suspended: float) -> bool:
+        if self._mark_due is not None and 0 <= self._mark_due <= now:
+            self._mark_due = None
+            if self.kept is not None and not self.kept.is_marked:
+                self.send_ping(self.new_ping_payload(), None, now)
+        if self._retire_due is not None and now >= self._retire_due:
+            self.retired = True
+            self.send_close(1000, "session limit", now)
+            return False
+        if self._pulse is not None:
+            self._expire_pulse(self._pulse, now, suspended)
+        if self.keepalive is not None and self.is_open:
+            return self._expire_keepalive(self.keepalive, now, suspended)
+        return False
+
+    def _expire_keepalive(self, keepalive: Keepalive, now: float, suspended: float) -> bool:
+        verdict = keepalive.expire(now, heard=self.heard, reading=self.reading, suspended=suspended)
         if verdict == "ping":
             self.heard = False
             self.send_ping(self.new_ping_payload(), None, now)
         elif verdict == "dead":
-            timeout = self.limits.ping_timeout
-            error = TimeoutError(
-                f"keepalive ping timeout: nothing was heard from the peer for {timeout} s "
-                "after a ping (ping_timeout)"
-            )
-            self.fail(error, 1011, "keepalive ping timeout")
+            self.fail(PeerTimeout("keepalive", _silence(keepalive, self.limits)), 1011, _KEEPALIVE)
             return True
         return False
+
+    def note_written(self, left: int) -> None:
+        """While it cannot write as much as it wants, a front says how many bytes have left in all.
+
+        When there are more than before, the peer has read some, which is a sign of life: a Ping may
+        be waiting behind a long message. Tell it before ``expire``.
+        """
+        if 0 <= self._left < left:
+            self.heard = True
+        self._left = left
+
+    def resume_sending(self) -> None:
+        """The congestion has ended: the peer has read. Send the answers that waited."""
+        self.heard = True
+        self._left = -1
+        super().resume_sending()
+        if self._answer is not None and self.is_open:
+            self._send_heartbeat(None)
+
+    # -- heartbeats ------------------------------------------------------------------------------
+
+    def _answer_heartbeats(self, pulse: Pulse) -> None:
+        answers, pulse.answers = pulse.answers, []
+        if pulse.failure is not None:
+            self.fail(pulse.failure, 1011, "heartbeat failed")
+        for answer in answers:
+            if self.is_open:
+                self._send_heartbeat(answer)
+
+    def _expire_pulse(self, pulse: Pulse, now: float, suspended: float) -> None:
+        reading = self.reading and self._answer is None  # nobody answers what was not sent
+        verdict = pulse.expire(now, reading=reading, suspended=suspended)
+        if verdict == "send":
+            try:
+                message = pulse.message()
+            except Exception as exc:  # noqa: BLE001 - the user's code
+                self.fail(exc, 1011, "heartbeat failed")
+            else:
+                self._send_heartbeat(message)
+        elif verdict == "dead":
+            self.fail(PeerTimeout("heartbeat", pulse.silence()), 1011, "heartbeat timeout")
+        elif self._answer is not None:
+            self._send_heartbeat(None)
+
+    def _send_heartbeat(self, message: str | bytes | None) -> None:
+        # Of those that cannot be sent now, within a fragmented message or towards a peer that
+        # does not read, only the newest is kept. None of them is the user's to be handed back.
+        if message is not None:
+            self._answer = message
+        if self.congested or self.sending:
+            return
+        message, self._answer = self._answer, None
+        kept, self.kept = self.kept, None
+        try:
+            self.send_message(message, None, None)
+        except Exception as exc:  # noqa: BLE001 - what the user gave is no message
+            self.fail(exc, 1011, "heartbeat failed")
+        finally:
+            self.kept = kept
 
     def count_controls(self, n: int, now: float) -> None:
         """Charge ``n`` control frames of the peer to its allowance (``Limits.control_burst``)."""
@@ -359,6 +486,17 @@ class Session(Sender):
         from duplexer.core.explain import explain, facts_of  # only where somebody asks
 
         return explain(facts_of(self))
+
+
+def _silence(keepalive: Keepalive, limits: Limits) -> str:
+    patience = keepalive.patience
+    bound = "ping_timeout" if patience == limits.ping_timeout else "after a suspension"
+    text = (
+        f"{_KEEPALIVE}: nothing was heard from the peer for {patience:g} s after a ping ({bound})"
+    )
+    if keepalive.held_up >= 1:
+        text += f"; this process was held up for {keepalive.held_up:.1f} s, and read on first"
+    return text
 
 
 def check_close(code: int | None, reason: str) -> Close:

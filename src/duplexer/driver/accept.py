@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from duplexer.carriers.routes import Routes
     from duplexer.core.dialect import Dialect
+    from duplexer.core.staying import Staying
     from duplexer.driver.steps import Step, Steps
     from duplexer.handshake.negotiate import Agreement
     from duplexer.http.messages import Request
@@ -43,6 +44,7 @@ class Serving:
     process_response: Callable[..., Any] | None = None
     #: (connection, offered) → the subprotocol, or ``None``
     select_subprotocol: Callable[..., Any] | None = None
+    staying: Staying | None = None
 
 
 class Opener:
@@ -75,6 +77,7 @@ class Opener:
             if request is not None and is_upgrade(request):
                 agreement = _accept(connection, serving, request, secure)
                 connection.request = request
+                connection.staying = serving.staying
                 return agreement, data[reader.stop :]
         except Exception:  # noqa: BLE001, S110 - open_server meets it again, and deals with it
             pass
@@ -110,6 +113,7 @@ def open_server(connection: Any, serving: Serving, *, secure: bool) -> Steps:
             raise
         else:
             if agreement is not None:
+                connection.staying = serving.staying
                 return agreement, carrier.take_rest()
     return None
 

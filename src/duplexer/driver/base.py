@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any
 from duplexer.core.closing import State
 
 if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Iterator
+
     from duplexer.core.extension import Extension
     from duplexer.core.session import Session
+    from duplexer.core.staying import Staying
     from duplexer.http.messages import Request, Response
 
 __all__ = ["ConnectionBase"]
@@ -30,6 +34,11 @@ class ConnectionBase:
     response: Response | None
     #: the subprotocol that was agreed on (RFC 6455 1.9)
     subprotocol: str | None
+    #: what connections before this one sent and never saw arrive, for you to send again; see
+    #: :meth:`take_undelivered`
+    undelivered: deque[str | bytes] | tuple[()] = ()
+    #: heartbeats and the like, from when the handshake is done
+    staying: Staying | None
 
     @property
     def id(self) -> uuid.UUID:
@@ -68,6 +77,26 @@ class ConnectionBase:
         if session is None or session.reads:
             return None
         return "" if session.close_rcvd is None else session.close_rcvd.reason
+
+    @property
+    def unacknowledged(self) -> list[str | bytes] | None:
+        """What was sent, and no Pong has shown to have arrived: the oldest message first.
+
+        ``None`` unless the connection was made with ``keep_unacknowledged=True``. It is still there
+        when the connection has been lost.
+        """
+        if self.session is None or self.session.kept is None:
+            return None
+        return self.session.kept.messages()
+
+    def take_undelivered(self) -> Iterator[str | bytes]:
+        """The messages in ``undelivered``; each is taken out when the next one is asked for.
+
+        So none is forgotten when sending one fails: what is left goes to the next connection.
+        """
+        while self.undelivered:
+            yield self.undelivered[0]
+            self.undelivered.popleft()
 
     def explain(self) -> str:
         """Who closed, why, the last frame each way, the likely cause and its cure, as text."""

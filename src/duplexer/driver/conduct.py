@@ -22,6 +22,7 @@ from duplexer.core.events import PingReceived, PongReceived
 from duplexer.core.prepared import Prepared
 from duplexer.core.session import Session
 from duplexer.driver.base import ConnectionBase
+from duplexer.driver.clock import suspended
 from duplexer.driver.streaming import control_payload
 from duplexer.errors import ConcurrencyError, InvalidState
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import logging
     import uuid
 
+    from duplexer.core.staying import Staying
     from duplexer.driver.steps import Read
     from duplexer.handshake.negotiate import Agreement
     from duplexer.limits import Limits
@@ -94,6 +96,7 @@ class Conduct(ConnectionBase):
         self.request = None
         self.response = None
         self.subprotocol = None
+        self.staying: Staying | None = None
         self.session: Session | None = None
         self._id: uuid.UUID | None = None
         #: who takes a message in pieces (see :class:`~duplexer.driver.streaming.Pieces`)
@@ -114,6 +117,8 @@ class Conduct(ConnectionBase):
             limits=self.limits,
             extensions=agreement.extensions,
             now=now,
+            suspended=suspended(),
+            staying=self.staying,
         )
         if self.request is not None:
             self.request.headers.compact()  # most are never looked at again
@@ -275,7 +280,7 @@ class Conduct(ConnectionBase):
 
     def expire(self, now: float) -> bool:
         """A deadline may have come. True if the byte stream is to be dropped at once."""
-        return self.session is not None and self.session.expire(now)
+        return self.session is not None and self.session.expire(now, suspended())
 
     def take_end(self, error: BaseException | None = None) -> None:
         """The byte stream has ended: properly, by ``error``, or because we dropped it."""

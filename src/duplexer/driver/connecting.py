@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import logging
 import ssl as ssl_module
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from duplexer.core.staying import Staying
 from duplexer.dialects.rfc6455 import RFC6455
 from duplexer.driver.opening import Opening
 from duplexer.driver.options import (
@@ -16,9 +19,11 @@ from duplexer.driver.options import (
     check_redirects,
     client_extensions,
     limits_from,
+    staying_from,
 )
+from duplexer.driver.retry import Retry, Retrying
 from duplexer.driver.tls import default_context
-from duplexer.errors import InvalidStatus
+from duplexer.errors import InvalidMessage, InvalidStatus
 from duplexer.handshake.client import ClientHandshake
 from duplexer.http.messages import USER_AGENT
 from duplexer.http.uri import parse_uri
@@ -26,10 +31,12 @@ from duplexer.http.uri import parse_uri
 if TYPE_CHECKING:
     import os
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from http.cookiejar import CookieJar
 
     from duplexer.core.extension import ClientExtensionFactory
+    from duplexer.core.heartbeat import Heartbeat
+    from duplexer.driver.retry import Dial
     from duplexer.http.headers import HeadersLike
     from duplexer.http.uri import URI
     from duplexer.limits import Limits
@@ -40,11 +47,14 @@ __all__ = ["ConnectBase", "Where", "process_exception"]
 def process_exception(exc: Exception) -> Exception | None:
     """Whether iterating over ``connect(...)`` tries again after ``exc``: ``None`` says yes.
 
-    It does for errors of the network and for 500, 502, 503 and 504.
+    It does for errors of the network and for 500, 502, 503 and 504. ``Retry`` has a wider idea of
+    what may pass, :func:`~duplexer.driver.retry.is_fatal`.
     """
     if isinstance(exc, (OSError, EOFError)) and not isinstance(
         exc, ssl_module.SSLCertVerificationError
     ):
+        return None
+    if isinstance(exc, InvalidMessage) and isinstance(exc.__cause__, EOFError):
         return None
     if isinstance(exc, InvalidStatus) and exc.response.status_code in (500, 502, 503, 504):
         return None
@@ -102,7 +112,11 @@ class ConnectBase:
         cookies: CookieJar | None = None,
         redirects: int = 0,
         proxy: str | Sequence[str] | bool | None = True,
+        retry: Retry | bool | None = None,
         process_exception: Callable[[Exception], Exception | None] = process_exception,
+        reconnect_delays: Callable[[], Iterator[float]] | None = None,
+        heartbeat: Heartbeat | None = None,
+        keep_unacknowledged: bool = False,
         limits: Limits | None = None,
         open_timeout: float | None = UNSET,
         ping_interval: float | None = UNSET,
@@ -154,7 +168,17 @@ class ConnectBase:
         ``max_size`` (bytes of a message), ``max_queue`` (messages), ``write_limit`` (bytes);
         ``limits`` has these and all others.
 
-        ``process_exception`` says which errors end an iteration over connections;
+        How it stays connected:
+
+        * ``retry``: a :class:`~duplexer.driver.retry.Retry`, or ``True`` for one with its defaults:
+          connecting is tried again; without it only iterating does that. ``retrying`` tells how it
+          is going.
+        * ``process_exception``, ``reconnect_delays``: as in ``websockets``: which errors end it,
+          and a function that gives an iterator of delays.
+        * ``heartbeat``: a :class:`~duplexer.core.heartbeat.Heartbeat`.
+        * ``keep_unacknowledged``: keep copies of what was sent until a Pong shows that it arrived,
+          for ``unacknowledged`` and ``undelivered`` of connections.
+
         ``create_connection`` makes connections of your own class; ``logger`` is used in place of
         ``duplexer.client``.
 
@@ -169,21 +193,18 @@ class ConnectBase:
         self.limits = limits_from(limits, **bounds_among(given))
         self.where = Where(**{name: given[name] for name in Where.__slots__})
         self.context = _client_context(self.uri, ssl)
-        self.server_hostname = server_hostname
-        self.proxy = proxy
-        self.proxy_context = proxy_ssl
-        self.proxy_hostname = proxy_server_hostname
-        self.auth = auth
-        self.cookies = cookies
+        self.server_hostname, self.proxy = server_hostname, proxy
+        self.proxy_context, self.proxy_hostname = proxy_ssl, proxy_server_hostname
+        self.auth, self.cookies = auth, cookies
         self.redirects = check_redirects(redirects)
         self.process_exception = process_exception
         self.logger = logger or logging.getLogger("duplexer.client")
-        self.create_connection = create_connection
-        self.own = own
+        self.create_connection, self.own = create_connection, own
         self.additional_headers = additional_headers
         self._request = {name: given[name] for name in _REQUEST}
         self._request["extensions"] = client_extensions(extensions, compression, self.limits)
         self.new_opening().handshake()  # raises for arguments that do not fit
+        self._arrange_staying({name: given[name] for name in given if name != "self"})
         self.take_own()
 
     def take_own(self) -> None:
@@ -200,6 +221,48 @@ class ConnectBase:
     def proxy_tls(self) -> ssl_module.SSLContext:
         """For TLS to a proxy."""
         return self.proxy_context or default_context()
+
+    def _arrange_staying(self, given: dict[str, Any]) -> None:
+        self._given = {name: given[name] for name in given if name != "own"} | given["own"]
+        self.staying = staying_from(given["heartbeat"], given["keep_unacknowledged"])
+        self.retry = retry_from(given["retry"], given["reconnect_delays"])
+        if self.retry is not None and self.where.sock is not None:
+            raise ValueError("sock= is good for one connection, and retry= may need more")
+        # What websockets' argument says goes before what Retry thinks, if it was given at all.
+        asks_retry = self.retry is not None and self.process_exception is process_exception
+        #: the state of connecting again and again
+        self.retrying = Retrying(
+            self.retry or Retry(delays=given["reconnect_delays"]),
+            self.logger,
+            limits=self.limits,
+            process_exception=None if asks_retry else self.process_exception,
+        )
+
+    def varied(self, dial: Dial) -> Self:
+        """The same for one attempt: with what ``Retry.before`` has changed, and its lifetime."""
+        changes = dial.changes
+        if isinstance(changes, str):
+            changes = {"uri": changes}
+        if changes is not None and not isinstance(changes, Mapping):
+            kind = type(changes).__name__
+            raise TypeError(f"Retry.before must give back None, a URI or a mapping, not {kind}")
+        other = type(self)(**(self._given | dict(changes))) if changes else copy.copy(self)
+        if dial.lifetime is not None:
+            other.staying = dataclasses.replace(other.staying or Staying(), lifetime=dial.lifetime)
+        return other
+
+
+def retry_from(
+    retry: Retry | bool | None, reconnect_delays: Callable[[], Iterator[float]] | None
+) -> Retry | None:
+    """The ``Retry`` that was asked for, if any."""
+    if retry is None or retry is False:
+        return None
+    if retry is True:
+        retry = Retry()
+    if not isinstance(retry, Retry):
+        raise TypeError(f"retry must be a Retry, True or None, not {type(retry).__name__}")
+    return retry if reconnect_delays is None else retry.replace(delays=reconnect_delays)
 
 
 def _client_context(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from duplexer.core.heartbeat import Heartbeat
+from duplexer.core.staying import Staying
 from duplexer.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ __all__ = [
     "client_extensions",
     "limits_from",
     "server_extensions",
+    "staying_from",
 ]
 
 
@@ -111,3 +114,14 @@ def client_extensions(
     from duplexer.extensions.deflate import enable_client_permessage_deflate
 
     return tuple(enable_client_permessage_deflate(extensions, limits=limits))
+
+
+def staying_from(
+    heartbeat: Heartbeat | None, keep_unacknowledged: bool, lifetime: float | None = None
+) -> Staying | None:
+    """What connections do to stay; ``None`` for nothing out of the ordinary."""
+    if heartbeat is not None and not isinstance(heartbeat, Heartbeat):
+        raise TypeError(f"heartbeat must be a Heartbeat, not {type(heartbeat).__name__}")
+    if heartbeat is None and not keep_unacknowledged and lifetime is None:
+        return None
+    return Staying(heartbeat=heartbeat, keep_unacknowledged=keep_unacknowledged, lifetime=lifetime)

@@ -13,6 +13,7 @@ from duplexer.driver.options import (
     check_arguments,
     limits_from,
     server_extensions,
+    staying_from,
 )
 from duplexer.handshake.server import SAME_HOST, ServerOptions
 from duplexer.http.messages import SERVER
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from duplexer.core.extension import ServerExtensionFactory
+    from duplexer.core.heartbeat import Heartbeat
     from duplexer.limits import Limits
 
 __all__ = ["ServeBase"]
@@ -61,6 +63,8 @@ class ServeBase:
         max_size: int | tuple[int | None, int | None] | None = UNSET,
         max_queue: int | tuple[int | None, int | None] | None = UNSET,
         write_limit: int | tuple[int, int | None] = UNSET,
+        heartbeat: Heartbeat | None = None,
+        keep_unacknowledged: bool = False,
         ssl: ssl_module.SSLContext | None = None,
         logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
         create_connection: Callable[..., Any] | None = None,
@@ -84,6 +88,8 @@ class ServeBase:
         * ``server_header``, ``open_timeout``, ``ping_interval``, ``ping_timeout``,
           ``close_timeout``, ``max_size``, ``max_queue``, ``write_limit``: as in ``websockets``;
           ``limits`` has these bounds and all others.
+        * ``heartbeat``: a :class:`~duplexer.core.heartbeat.Heartbeat` of each connection;
+          ``keep_unacknowledged``: see ``unacknowledged`` of connections.
         * ``ssl``: an :class:`ssl.SSLContext` for ``wss:``.
         * ``create_connection(server)`` makes connections of your own class; ``logger`` is used in
           place of ``duplexer.server``.
@@ -105,6 +111,7 @@ class ServeBase:
             process_response=process_response,
             select_subprotocol=select_subprotocol,
             routes=None if http is None else Routes(http),
+            staying=staying_from(heartbeat, keep_unacknowledged),
         )
         self.handler = handler
         self.where = (host, port)

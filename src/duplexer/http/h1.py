@@ -402,11 +402,13 @@ class ResponseReader(_HeadReader):
         response = self._response
         if response is None:
             if self._buffer or self._interim:
-                raise InvalidMessage("connection closed in the middle of the HTTP response")
-            raise InvalidMessage(
-                "connection closed without an HTTP response; is there a WebSocket server, and "
-                "does it want TLS (wss://)?"
-            )
+                text = "connection closed in the middle of the HTTP response"
+            else:
+                text = (
+                    "connection closed without an HTTP response; is there a WebSocket server, and "
+                    "does it want TLS (wss://)?"
+                )
+            raise InvalidMessage(text) from EOFError("the stream ended")
         kept = self._buffer if self._chunks is None else self._chunks.body
         response.body = bytes(kept[: self.limits.max_error_body])
         return response
