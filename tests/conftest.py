@@ -100,7 +100,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    factory = pyfuncitem.funcargs.get("loop_factory", asyncio.new_event_loop)
+    # Not in funcargs: those are of the test's own arguments, and few tests ask for this one.
+    params = pyfuncitem.callspec.params if hasattr(pyfuncitem, "callspec") else {}
+    factory = params.get("loop_factory", asyncio.new_event_loop)
 
     async def run() -> set[asyncio.Task[Any]]:
         await pyfuncitem.obj(**arguments)

@@ -413,32 +413,53 @@ class SecurityError(InvalidHandshake):
 
 
 class InvalidStatus(InvalidHandshake):
-    """The server answered the handshake with another status than 101."""
+    """The server answered the handshake with another status than 101.
+
+    ``response`` is its answer: ``status_code``, ``headers``, and the ``body`` up to
+    ``Limits.max_error_body``. The text has a hint at the likely reason.
+    """
 
     name = "status"
 
     _HINTS: ClassVar[dict[int, str]] = {
+        200: "this is an ordinary web page, not a WebSocket endpoint; is the path right?",
         400: "the server found the request malformed; is a proxy changing it?",
-        401: "credentials are missing or the token has expired",
+        401: "credentials are missing or wrong, or the token has expired; see auth=",
         403: "the origin or the user is not allowed; check origin= and the credentials",
         404: "is the path right?",
+        405: "this is not a WebSocket endpoint; is the path right?",
         407: "the proxy wants credentials",
+        410: "there was a WebSocket endpoint, but it has gone for good",
+        421: "the server does not answer for this host; check the Host header and server_hostname=",
         426: "the server wants another WebSocket version, or this is not a WebSocket endpoint",
         429: "too many attempts; wait before the next one",
+        431: "the server finds the headers too large; are there many cookies?",
+        500: "the server has failed; its log says more",
         502: "the proxy in front could not reach the server",
         503: "the server is overloaded or restarting; try again later",
-        200: "this is an ordinary web page, not a WebSocket endpoint; is the path right?",
+        504: "the server did not answer the proxy in front of it in time",
     }
 
     def __init__(self, response: Any) -> None:
         self.response = response
         super().__init__(response)
 
+    @property
+    def hint(self) -> str:
+        """What the status probably means, ``""`` where we do not know."""
+        status, headers = self.response.status_code, self.response.headers
+        if status in (301, 302, 303, 307, 308) and "Location" in headers:
+            location = ascii(headers.get_all("Location")[0])[1:-1][:200]
+            return f"it leads to {location}; redirects=1 follows it"
+        hint = self._HINTS.get(status, "")
+        after = headers.get_all("Retry-After") if status in (429, 503) else []
+        if after and after[0].isdecimal() and len(after[0]) < 8:
+            hint = f"{hint.partition(';')[0]}; try again in {after[0]} s"
+        return hint
+
     def __str__(self) -> str:
-        status = self.response.status_code
-        hint = self._HINTS.get(status)
-        text = f"server rejected WebSocket connection: HTTP {status}"
-        return f"{text} ({hint})" if hint else text
+        text = f"server rejected WebSocket connection: HTTP {self.response.status_code}"
+        return f"{text} ({self.hint})" if self.hint else text
 
 
 class InvalidHeader(InvalidHandshake):

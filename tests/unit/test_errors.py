@@ -203,3 +203,18 @@ def test_the_advice_names_limits_that_exist() -> None:
             assert name in fields
     with pytest.raises(KeyError):
         ProtocolError("no-such-rule")
+
+
+def test_hints_use_what_the_answer_says() -> None:
+    def told(status: int, **headers: str) -> str:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return str(errors.InvalidStatus(Response(status, "", Headers(named))))
+
+    assert told(302, Location="/x") == (
+        "server rejected WebSocket connection: HTTP 302 (it leads to /x; redirects=1 follows it)"
+    )
+    assert told(302) == "server rejected WebSocket connection: HTTP 302"
+    assert told(429, Retry_After="30").endswith("(too many attempts; try again in 30 s)")
+    assert told(503, Retry_After="5").endswith("restarting; try again in 5 s)")
+    assert told(503, Retry_After="Fri, 31 Dec 1999 23:59:59 GMT").endswith("try again later)")
+    assert len(told(301, Location="/" + "x" * 5000)) < 400

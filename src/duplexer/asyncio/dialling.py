@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
+import os
 import socket
 import ssl as ssl_module
 from inspect import isawaitable
@@ -40,6 +42,9 @@ DIAL_ARGUMENTS = frozenset(
 
 #: As much may wait of what a proxy says through TLS.
 _MOST_WAITING = 64 * 1024
+
+#: Seconds before asking again for a place in the queue of a Unix socket.
+_AGAIN = 0.01
 
 
 async def call_all(steps: Steps) -> None:
@@ -219,7 +224,7 @@ class Dialler:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if candidate.local is not None:
                 sock.bind(candidate.local)
-            await self._loop.sock_connect(sock, candidate.address)
+            await _sock_connect(self._loop, sock, candidate.address)
         except BaseException:
             if sock is not None:
                 sock.close()
@@ -310,9 +315,8 @@ class Dialler:
         if context is not None:
             tls = self._tls(context, hostname)
             transport = await self._tls_inside(stream, self._connection, tls)
-        elif stream.waiting:
-            raise ProxyError("the proxy sent more than its answer")
         else:
+            stream.check_empty()
             transport.set_protocol(self._connection)
         self._connection.connection_made(transport)
 
@@ -320,8 +324,7 @@ class Dialler:
         self, outer: _Stream, protocol: asyncio.BaseProtocol, tls: dict[str, Any]
     ) -> Any:
         """The transport of TLS to the next one, inside of that to a proxy."""
-        if outer.waiting:
-            raise ProxyError("the proxy sent more than its answer")
+        outer.check_empty()
         context = tls.pop("ssl")
         return await aiofastnet.start_tls(self._loop, outer.transport, protocol, context, **tls)
 
@@ -331,7 +334,7 @@ class _Stream(asyncio.Protocol):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.transport: Any = None
-        self.waiting = b""
+        self._waiting = b""
         self._loop = loop
         self._ended = False
         self._error: Exception | None = None
@@ -339,14 +342,19 @@ class _Stream(asyncio.Protocol):
 
     async def read(self) -> bytes:
         """What came; ``b""`` at the end."""
-        if not self.waiting and not self._ended:
+        if not self._waiting and not self._ended:
             self._reader = self._loop.create_future()
             await self._reader
         if self._error is not None:
             raise self._error
-        data, self.waiting = self.waiting, b""
+        data, self._waiting = self._waiting, b""
         self.transport.resume_reading()
         return data
+
+    def check_empty(self) -> None:
+        """Whoever speaks next has to be asked first: nothing may be here already."""
+        if self._waiting:
+            raise ProxyError("the proxy sent more than its answer")
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
@@ -356,8 +364,8 @@ class _Stream(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self.waiting += data
-        if len(self.waiting) > _MOST_WAITING:
+        self._waiting += data
+        if len(self._waiting) > _MOST_WAITING:
             self.transport.pause_reading()
         self._wake()
 
@@ -385,6 +393,38 @@ def _respect(context: ssl_module.SSLContext) -> None:
     # Some contexts verify certificates in Python, where the transport would call OpenSSL itself.
     if type(context).wrap_bio is not ssl_module.SSLContext.wrap_bio:
         context._aiofastnet_force_fallback_ssl = True  # type: ignore[attr-defined]
+
+
+async def _sock_connect(loop: asyncio.AbstractEventLoop, sock: socket.socket, address: Any) -> None:
+    """The loop's own, which in uvloop asks the resolver once more, and forgets IPv6 zones."""
+    if not tcp.available():
+        await loop.sock_connect(sock, address)
+        return
+    while True:
+        try:
+            sock.connect(address)
+        except InterruptedError:
+            break
+        except BlockingIOError as exc:
+            if exc.errno != errno.EAGAIN:
+                break
+            await asyncio.sleep(_AGAIN)  # a Unix socket whose queue is full: it says no more
+        else:
+            return
+    writable = loop.create_future()
+    loop.add_writer(sock, _settle, writable)
+    try:
+        await writable
+    finally:
+        loop.remove_writer(sock)
+    number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if number:
+        raise OSError(number, os.strerror(number))
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 async def _close_all(tasks: list[asyncio.Task[socket.socket]]) -> None:

@@ -6,7 +6,9 @@ I/O-free: a front resolves names and connects sockets; :class:`Race` says what t
 from __future__ import annotations
 
 import collections
+import errno
 import itertools
+import os
 import socket
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -149,6 +151,7 @@ class Race:
 
 
 def _words(exc: Exception) -> str:
-    if isinstance(exc, OSError) and exc.errno is not None and exc.strerror:
-        return exc.strerror
+    # Each event loop has words of its own for what the system says.
+    if isinstance(exc, OSError) and exc.errno is not None and exc.errno in errno.errorcode:
+        return os.strerror(exc.errno)
     return str(exc) or type(exc).__name__
