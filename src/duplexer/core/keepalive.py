@@ -84,8 +84,9 @@ class Keepalive:
         if not reading:
             self.wait_from(now)  # the time is counted from when we read again
         elif now < deadline:
-            self.due = deadline
-            self._looks = 0
+            assert self._interval is not None
+            self.due = min(deadline, now + self._interval)
+            return "ping"  # the peer may be one who wants to hear from us
         elif self._looks == 0 or (late > _LATE and self._looks < _MOST_LOOKS):
             self._looks += 1
             # The longer we were held up, the more there is to be read first.

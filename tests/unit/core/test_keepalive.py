@@ -79,7 +79,7 @@ def test_silence_is_the_end(interval: float, timeout: float) -> None:
     verdicts = [clock.next()]
     while verdicts[-1] != "dead":
         verdicts.append(clock.next())
-    assert verdicts[0] == "ping" and verdicts.count("ping") == 1
+    assert verdicts[0] == "ping" and verdicts.count("ping") == max(1, timeout // interval)
     assert interval + timeout <= clock.passed <= interval + timeout + 1
 
 
