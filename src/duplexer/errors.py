@@ -43,7 +43,7 @@ import enum
 import functools
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from duplexer.rules import RULES, Rule
+from duplexer.rules import RULES, STATUS_HINTS, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -421,25 +421,6 @@ class InvalidStatus(InvalidHandshake):
 
     name = "status"
 
-    _HINTS: ClassVar[dict[int, str]] = {
-        200: "this is an ordinary web page, not a WebSocket endpoint; is the path right?",
-        400: "the server found the request malformed; is a proxy changing it?",
-        401: "credentials are missing or wrong, or the token has expired; see auth=",
-        403: "the origin or the user is not allowed; check origin= and the credentials",
-        404: "is the path right?",
-        405: "this is not a WebSocket endpoint; is the path right?",
-        407: "the proxy wants credentials",
-        410: "there was a WebSocket endpoint, but it has gone for good",
-        421: "the server does not answer for this host; check the Host header and server_hostname=",
-        426: "the server wants another WebSocket version, or this is not a WebSocket endpoint",
-        429: "too many attempts; wait before the next one",
-        431: "the server finds the headers too large; are there many cookies?",
-        500: "the server has failed; its log says more",
-        502: "the proxy in front could not reach the server",
-        503: "the server is overloaded or restarting; try again later",
-        504: "the server did not answer the proxy in front of it in time",
-    }
-
     def __init__(self, response: Any) -> None:
         self.response = response
         super().__init__(response)
@@ -451,7 +432,7 @@ class InvalidStatus(InvalidHandshake):
         if status in (301, 302, 303, 307, 308) and "Location" in headers:
             location = ascii(headers.get_all("Location")[0])[1:-1][:200]
             return f"it leads to {location}; redirects=1 follows it"
-        hint = self._HINTS.get(status, "")
+        hint = STATUS_HINTS.get(status, "")
         after = headers.get_all("Retry-After") if status in (429, 503) else []
         if after and after[0].isdecimal() and len(after[0]) < 8:
             hint = f"{hint.partition(';')[0]}; try again in {after[0]} s"

@@ -1,10 +1,10 @@
-"""Every way in which a peer can break the protocol: :data:`RULES`."""
+"""Every way in which a peer can break the protocol, and what refusals mean."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["RULES", "Rule"]
+__all__ = ["RULES", "STATUS_HINTS", "Rule"]
 
 
 class Rule(NamedTuple):
@@ -103,4 +103,24 @@ RULES: dict[str, Rule] = {
     "utf8-invalid": Rule(
         1007, "text is not UTF-8", "Text messages must be UTF-8; send other bytes as binary."
     ),
+}
+
+#: Status of a server that refuses the handshake → what it probably means to a client.
+STATUS_HINTS: dict[int, str] = {
+    200: "this is an ordinary web page, not a WebSocket endpoint; is the path right?",
+    400: "the server found the request malformed; is a proxy changing it?",
+    401: "credentials are missing or wrong, or the token has expired; see auth=",
+    403: "the origin or the user is not allowed; check origin= and the credentials",
+    404: "is the path right?",
+    405: "this is not a WebSocket endpoint; is the path right?",
+    407: "the proxy wants credentials",
+    410: "there was a WebSocket endpoint, but it has gone for good",
+    421: "the server does not answer for this host; check the Host header and server_hostname=",
+    426: "the server wants another WebSocket version, or this is not a WebSocket endpoint",
+    429: "too many attempts; wait before the next one",
+    431: "the server finds the headers too large; are there many cookies?",
+    500: "the server has failed; its log says more",
+    502: "the proxy in front could not reach the server",
+    503: "the server is overloaded or restarting; try again later",
+    504: "the server did not answer the proxy in front of it in time",
 }

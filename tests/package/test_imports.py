@@ -25,6 +25,7 @@ DEPENDENCIES = {
     "zlib_ng": ["extensions/deflate"],
     "isal": ["extensions/deflate"],
     "pypac": ["proxies/"],
+    "truststore": ["driver/tls"],
     "click": ["cli/"],
     "rich": ["cli/"],
     "prompt_toolkit": ["cli/"],
