@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from duplexer.asyncio.connection import Connection, check_listener
 from duplexer.asyncio.dialling import DIAL_ARGUMENTS, Dialler, call_all
@@ -15,7 +15,7 @@ from duplexer.errors import InvalidStatus
 from duplexer.handshake.client import ClientHandshake
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator
+    from collections.abc import AsyncIterator, Callable, Generator
 
     from duplexer.driver.opening import Opening
     from duplexer.driver.steps import Steps
@@ -82,6 +82,9 @@ class connect(ConnectBase):  # noqa: N801 - a verb, as in ``websockets``
 
     OWN_ARGUMENTS = frozenset({"listener", *DIAL_ARGUMENTS})
 
+    #: What gets a connection its byte stream.
+    dialler: ClassVar[Callable[..., Any]] = Dialler
+
     def take_own(self) -> None:
         """See :class:`~duplexer.driver.connecting.ConnectBase`."""
         listener = self.own.pop("listener", None)
@@ -115,7 +118,7 @@ class connect(ConnectBase):  # noqa: N801 - a verb, as in ``websockets``
         connection.listener = self.listener
         connection.staying = self.staying
         try:
-            await Dialler(loop, connection, opening, limit).run()
+            await self.dialler(loop, connection, opening, limit).run()
             await connection.wait_open()
         finally:
             opening.leave_turns()

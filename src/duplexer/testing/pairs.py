@@ -27,18 +27,29 @@ if TYPE_CHECKING:
 __all__ = ["MemoryServer", "connect_to", "pair", "serve"]
 
 
+class _Dialler:
+    """Gets a connection a link to a server in this process, in place of a byte stream."""
+
+    def __init__(self, loop: Any, connection: ClientConnection, opening: Any, limit: Any) -> None:
+        self._connection = connection
+        self._connect: _Connect = opening.base
+
+    async def run(self) -> None:
+        """See :class:`~duplexer.asyncio.dialling.Dialler`."""
+        link_protocols(self._connection, self._connect.make_server(), self._connect.link)
+
+
 class _Connect(asyncio_client.connect):
-    """``connect``, but over a link to a protocol in this process."""
+    """``connect``, but in memory."""
+
+    dialler = _Dialler
 
     def __init__(
         self, uri: str, link: Link, make_server: Callable[[], asyncio.BaseProtocol], **kwargs: Any
     ) -> None:
         super().__init__(uri, proxy=None, **kwargs)
-        self._link = link
-        self._make_server = make_server
-
-    async def _dial(self, loop: asyncio.AbstractEventLoop, connection: ClientConnection) -> None:
-        link_protocols(connection, self._make_server(), self._link)
+        self.link = link
+        self.make_server = make_server
 
 
 class _NoSockets:
