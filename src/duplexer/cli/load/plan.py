@@ -71,6 +71,7 @@ class Plan(Target):
             max_message=max(LEAST_MESSAGE, 2 * self.size),
             frames_per_turn=4096,
             ping_interval=None,
+            max_connecting=None,  # --open-rate bounds it; the server is the user's own
         )
 
     def as_json(self) -> dict[str, Any]:

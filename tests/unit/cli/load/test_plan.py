@@ -37,7 +37,7 @@ def test_limits_leave_room() -> None:
     limits = Plan(uri=URI, size=100 << 20, open_timeout=3.0, close_timeout=4.0).limits()
     assert limits.max_message == 200 << 20
     assert (limits.open_timeout, limits.close_timeout) == (3, 4)
-    assert limits.ping_interval is None
+    assert limits.ping_interval is None and limits.max_connecting is None
 
 
 def test_json_keeps_secrets() -> None:
