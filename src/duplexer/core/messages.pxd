@@ -23,11 +23,13 @@ cdef class Assembler:
     cdef public Py_ssize_t max_message, most, most_coded, max_frame, max_fragments, bytes_per_fragment
     cdef public Py_ssize_t serial, fragments, wire, total
     cdef public Growing intake, body
-    cdef public bint streaming, discarding, deaf, decoded
-    cdef public object pulse
+    cdef public bint streaming, discarding, decoded
+    cdef bint _deaf, _screened
+    cdef object _pulse
 
     cpdef int whole(self, object message, Py_ssize_t size) except -1
     cdef int _put(self, object message, Py_ssize_t size) except -1
+    cdef int _screen(self, object message, Py_ssize_t size) except -1
     cpdef int check_size(self, Py_ssize_t size, bint coded=*) except -1
     cpdef int begin_frame(self, int opcode, int rsv, Py_ssize_t size) except -1
     cpdef int advance(self, Py_ssize_t n) except -1

@@ -94,9 +94,10 @@ class Assembler:
         self.body: bytesops.Growing | None = None  # what the message is so far
         self.streaming = False  # the reader wants the message in progress in pieces
         self.discarding = False  # ... or does not want the rest of it
-        self.deaf = False  # nobody wants any more messages
+        self._deaf = False
         self.decoded = False  # an extension was used since the session last looked
-        self.pulse: Any = None  # takes the peer's heartbeats out
+        self._pulse: Any = None
+        self._screened = False  # either of these two: one look on the hot path
 
     def whole(self, message: Any, size: int) -> int:
         """A plain message came in a single frame, and has been checked."""
@@ -106,9 +107,32 @@ class Assembler:
         return self._put(message, size)
 
     def _put(self, message: Any, size: int) -> int:
-        if self.pulse is not None and self.pulse.takes(message):
+        return self._screen(message, size) if self._screened else self.inbox.put(message, size)
+
+    def _screen(self, message: Any, size: int) -> int:
+        if (self._pulse is not None and self._pulse.takes(message)) or self._deaf:
             return 0
-        return 0 if self.deaf else self.inbox.put(message, size)
+        return self.inbox.put(message, size)
+
+    @property
+    def deaf(self) -> bool:
+        """Whether nobody wants any more messages."""
+        return self._deaf
+
+    @deaf.setter
+    def deaf(self, deaf: bool) -> None:
+        self._deaf = deaf
+        self._screened = deaf or self._pulse is not None
+
+    @property
+    def pulse(self) -> Any:
+        """Takes the peer's heartbeats out."""
+        return self._pulse
+
+    @pulse.setter
+    def pulse(self, pulse: Any) -> None:
+        self._pulse = pulse
+        self._screened = self._deaf or pulse is not None
 
     def check_size(self, size: int, coded: bool = False) -> int:
         """Refuse a frame by its header, before any of it is stored (RFC 6455 10.4).
