@@ -11,11 +11,15 @@ from typing import Any
 import pytest
 
 from duplexer.asyncio.client import connect
+from duplexer.core.heartbeat import Heartbeat
 from duplexer.driver.connecting import ConnectBase, Where, process_exception
-from duplexer.errors import InvalidStatus, InvalidURI, SecurityError
+from duplexer.driver.retry import Dial, Retry
+from duplexer.errors import InvalidMessage, InvalidStatus, InvalidURI, SecurityError
 from duplexer.http.headers import Headers
 from duplexer.http.messages import Response
 from duplexer.limits import Limits
+
+BEAT = Heartbeat(send="beat", every=1.0)
 
 
 @pytest.mark.parametrize(
@@ -110,3 +114,56 @@ def test_what_is_tried_again() -> None:
     assert [process_exception(error) for error in again] == [None] * len(again)
     final = [ValueError(), SecurityError(), refused(404), ssl.SSLCertVerificationError()]
     assert [process_exception(error) for error in final] == final
+
+
+# -- staying connected -----------------------------------------------------------------------------
+
+
+def test_retry_is_asked_for_or_not() -> None:
+    assert ConnectBase("ws://a/").retry is None
+    assert ConnectBase("ws://a/", retry=False).retry is None
+    assert ConnectBase("ws://a/", retry=True).retry == Retry()
+    mine = Retry(base=0.5)
+    assert ConnectBase("ws://a/", retry=mine).retrying.retry is mine
+    with pytest.raises(TypeError, match="retry must be"):
+        ConnectBase("ws://a/", retry=5)  # type: ignore[arg-type]
+
+
+def test_delays_as_in_websockets() -> None:
+    def delays() -> Any:
+        yield 1.0
+
+    assert ConnectBase("ws://a/", reconnect_delays=delays).retrying.retry.delays is delays
+    base = ConnectBase("ws://a/", reconnect_delays=delays, retry=Retry(attempts=3))
+    assert base.retry == Retry(attempts=3, delays=delays)
+
+
+def test_a_socket_cannot_be_connected_again() -> None:
+    left, right = socket.socketpair()
+    with left, right, pytest.raises(ValueError, match="sock="):
+        ConnectBase("ws://a/", sock=left, retry=True)
+
+
+def test_an_attempt_may_differ() -> None:
+    base = ConnectBase("ws://a/", max_size=5, additional_headers={"X": "y"}, heartbeat=BEAT)
+    plain = base.varied(Dial(None, None))
+    assert plain is not base and plain.uri == base.uri and plain.staying is base.staying
+    assert base.varied(Dial("ws://b/c", None)).uri.host == "b"
+    other = base.varied(Dial({"additional_headers": {"X": "z"}, "max_size": 6}, 60.0))
+    assert (other.uri, other.limits.max_message) == (base.uri, 6)
+    assert other.additional_headers == {"X": "z"}
+    assert other.staying is not None
+    assert (other.staying.heartbeat, other.staying.lifetime) == (BEAT, 60.0)
+    assert base.staying is not None and base.staying.lifetime is None
+    for changes in (5, ["ws://b/"]):
+        with pytest.raises(TypeError, match=r"Retry\.before"):
+            base.varied(Dial(changes, None))
+    with pytest.raises(InvalidURI):
+        base.varied(Dial("http:b", None))
+
+
+def test_what_passes_by_itself() -> None:
+    closed = InvalidMessage("closed")
+    assert process_exception(closed) is closed
+    closed.__cause__ = EOFError()
+    assert process_exception(closed) is None
