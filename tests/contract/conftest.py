@@ -27,6 +27,7 @@ import trustme
 
 from tests.contract.fronts.asyncio_front import AsyncioFront
 from tests.contract.fronts.base import Front
+from tests.contract.fronts.trio_front import TrioFront
 
 # -- certificates --------------------------------------------------------------------------------
 
@@ -56,6 +57,7 @@ def client_context(authority: trustme.CA) -> ssl.SSLContext:
 FRONTS: dict[str, Callable[[], Front]] = {
     "asyncio": functools.partial(AsyncioFront, "asyncio"),
     "uvloop": functools.partial(AsyncioFront, "uvloop"),
+    "trio": TrioFront,
 }
 WIRES = ("plain", "tls")
 

@@ -22,6 +22,7 @@ HEAVY = {"asyncio", "ssl", "aiofastnet", "click", "rich", "trio", "uvloop", "h2"
 DEPENDENCIES = {
     "aiofastnet": ["asyncio/"],
     "uvloop": ["asyncio/", "cli/"],
+    "trio": ["trio/"],
     "zlib_ng": ["extensions/deflate"],
     "isal": ["extensions/deflate"],
     "pypac": ["proxies/"],

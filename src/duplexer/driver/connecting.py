@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import logging
 import ssl as ssl_module
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -210,6 +211,11 @@ class ConnectBase:
     def take_own(self) -> None:
         """Check ``own``, the front's own arguments."""
 
+    @staticmethod
+    def clock() -> float:
+        """The time in seconds, as the front counts it."""
+        return time.monotonic()
+
     def new_opening(self) -> Opening:
         """For one connection: what to send, and what to make of refusals."""
         return Opening(self)
@@ -236,6 +242,7 @@ class ConnectBase:
             self.logger,
             limits=self.limits,
             process_exception=None if asks_retry else self.process_exception,
+            clock=self.clock,
         )
 
     def varied(self, dial: Dial) -> Self:

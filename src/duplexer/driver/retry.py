@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from duplexer.limits import Limits
 
-__all__ = ["Dial", "Hand", "Retry", "RetryState", "Retrying", "Sleep", "is_fatal"]
+__all__ = ["Dial", "Hand", "Retry", "RetryState", "Retrying", "Sleep", "advance", "is_fatal"]
 
 #: Statuses that a later request may not meet with.
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -361,23 +361,24 @@ class Retrying:
 
 async def connect_retrying(connector: Any, sleep: Callable[[float], Awaitable[Any]]) -> Any:
     """Connect, and try again as ``connector.retrying`` says; gives back the open connection."""
-    return await _advance(connector.retrying.run(once=True), connector, sleep)
+    return await advance(connector.retrying.run(once=True), connector, sleep)
 
 
 async def iterate(connector: Any, sleep: Callable[[float], Awaitable[Any]]) -> AsyncIterator[Any]:
     """One connection after the other; each is closed when the next one is asked for."""
     steps = connector.retrying.run(once=False)
     while True:
-        connection = await _advance(steps, connector, sleep)
+        connection = await advance(steps, connector, sleep)
         try:
             yield connection
         finally:
             await connection.close()
 
 
-async def _advance(
+async def advance(
     steps: RetrySteps, connector: Any, sleep: Callable[[float], Awaitable[Any]]
 ) -> Any:
+    """Go through ``steps`` to the next open connection; an iterator of its own may call it."""
     value: Any = None
     error: Exception | None = None
     while True:

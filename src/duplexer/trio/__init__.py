@@ -1,0 +1,1 @@
+"""The trio front: ``client.connect``, ``server.serve``, ``connection.Connection``."""

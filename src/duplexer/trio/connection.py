@@ -1,0 +1,264 @@
+"""A connection under trio: what its user calls."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Generator, Iterable
+from typing import Any, Self
+
+import trio
+from trio.lowlevel import cancel_shielded_checkpoint, checkpoint_if_cancelled
+
+from duplexer.driver.conduct import converted
+from duplexer.driver.streaming import WHOLE, AsyncPieces, Fragments, check_message
+from duplexer.errors import ConnectionClosedOK
+from duplexer.trio.life import Life
+
+__all__ = ["Connection", "Pong"]
+
+_SIMPLE = (str, bytes, bytearray, memoryview)
+
+
+class Pong:
+    """What ``ping()`` gives back: an event that is set when the answer comes."""
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+        self._error: BaseException | None = None
+        #: seconds between the Ping and its Pong
+        self.latency = 0.0
+
+    def settle(self, latency: float, error: BaseException | None = None) -> None:
+        """The answer has come, or will not any more."""
+        self.latency = latency
+        self._error = error
+        self._event.set()
+
+    def is_set(self) -> bool:
+        """Whether there is an answer, or there will be none."""
+        return self._event.is_set()
+
+    async def wait(self) -> float:
+        """Wait for the answer: its latency in seconds.
+
+        Raises :exc:`~duplexer.errors.ConnectionClosed` if the connection ends before.
+        """
+        await self._event.wait()
+        if self._error is not None:
+            raise self._error
+        return self.latency
+
+    def __await__(self) -> Generator[Any, None, float]:
+        return self.wait().__await__()
+
+
+class Stream(AsyncPieces):
+    """The pieces of one message, as an async iterator."""
+
+    __slots__ = ()
+
+    async def receive(self) -> Any:
+        """See :class:`~duplexer.driver.streaming.AsyncPieces`."""
+        return await self._connection.receive(self.reader)
+
+
+class Connection(Life):
+    """A WebSocket connection: the common part of clients' and servers'."""
+
+    def __repr__(self) -> str:
+        return self._describe(remote=self.remote_address)
+
+    # -- what the user asks ----------------------------------------------------------------------
+
+    @property
+    def local_address(self) -> Any:
+        """Our address; for IP a pair of host and port; ``None`` if the stream has none."""
+        return self._addresses[0]
+
+    @property
+    def remote_address(self) -> Any:
+        """The peer's address; for IP a pair of host and port; ``None`` if the stream has none."""
+        return self._addresses[1]
+
+    @property
+    def buffered_amount(self) -> int:
+        """Bytes that were sent and have not been handed to the kernel yet."""
+        if self.session is None or self.lost:
+            return 0
+        return self.session.cork.size + self._unsent_size
+
+    # -- receiving -------------------------------------------------------------------------------
+
+    async def recv(self, decode: bool | None = None) -> Any:
+        """Receive the next message: ``str`` for text, ``bytes`` for binary.
+
+        ``decode=False`` gives text as ``bytes``, ``decode=True`` binary as ``str``. Cancelling it
+        loses no message. Raises :exc:`~duplexer.errors.ConnectionClosed` when there will be none,
+        :exc:`~duplexer.errors.ConcurrencyError` when another task receives.
+        """
+        return converted(await self.receive(None), decode)
+
+    def recv_streaming(self, decode: bool | None = None) -> Stream:
+        """Receive the next message in pieces, as they come, without holding all of it.
+
+        The pieces follow the reads, not the peer's fragments. Leaving the iteration early discards
+        the rest of the message; cancelling it does not. ``Limits.max_message`` still holds for the
+        whole. ``decode`` is as in ``recv()``.
+        """
+        return Stream(self, decode)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            return await self.receive(None)
+        except ConnectionClosedOK:
+            raise StopAsyncIteration from None
+
+    async def receive(self, reader: Any) -> Any:
+        """The next message, or piece of one, for ``reader`` (see ``next_message``)."""
+        await checkpoint_if_cancelled()
+        message = self._poll(reader)
+        if message is not None:
+            await cancel_shielded_checkpoint()
+        while message is None:
+            self.receiver = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._abandon)
+            message = self._poll(reader)
+        return message
+
+    # -- sending ---------------------------------------------------------------------------------
+
+    async def send(
+        self, message: Any, text: bool | None = None, *, compress: bool | None = None
+    ) -> None:
+        """Send a message: ``str`` as text, bytes-like as binary (``text=`` says otherwise).
+
+        An iterable or an async iterable of these is sent as one fragmented message. ``compress``
+        overrides whether to compress it. It waits while more than ``Limits.write_high`` bytes are
+        buffered; cancelling it leaves no half frame: a whole message has been taken over by then.
+
+        Raises ``TypeError`` for anything else, :exc:`~duplexer.errors.ConnectionClosed` when the
+        connection is not open.
+        """
+        await checkpoint_if_cancelled()
+        if not isinstance(message, _SIMPLE):
+            message = check_message(message)
+            if not isinstance(message, WHOLE):
+                pieces = message if isinstance(message, AsyncIterable) else _Each(message)
+                await self._send_fragments(pieces, text, compress)
+                return
+        if self.write_paused or self._line.locked():
+            async with self._line:
+                await self.drain()
+                self.put(message, text, compress)
+                self.flush()
+        else:
+            self.put(message, text, compress)
+        await self._handed_over()
+
+    async def _handed_over(self) -> None:
+        self.flush()
+        if self.write_paused:
+            await self.drain()
+        else:
+            await cancel_shielded_checkpoint()
+
+    def send_nowait(
+        self, message: Any, text: bool | None = None, *, compress: bool | None = None
+    ) -> None:
+        """Send without ever waiting.
+
+        Raises :exc:`BufferError` when more than ``Limits.write_hard`` bytes are buffered: the peer
+        does not read. Otherwise as ``send()``; fragmented messages need ``send()``.
+        """
+        self.check_room(self.buffered_amount)
+        self.put(message, text, compress)
+        self.flush()
+
+    async def _send_fragments(
+        self, messages: AsyncIterable[Any], text: bool | None, compress: bool | None
+    ) -> None:
+        async with self._line:
+            fragments = Fragments(self.open_session(), text, compress)
+            self.fragmenting = fragments
+            try:
+                async for piece in messages:
+                    fragments.put(piece)
+                    await self._handed_over()
+                fragments.end()
+                await self._handed_over()
+            except BaseException as exc:
+                if fragments.fail(exc):
+                    self.settle()
+                raise
+            finally:
+                self.fragmenting = None
+
+    async def ping(self, data: Any = None) -> Pong:
+        """Send a Ping; wait for what it gives back: ``latency = await pong.wait()``.
+
+        ``data`` is at most 125 bytes (``str`` is encoded), chosen at random when not given.
+        Raises :exc:`~duplexer.errors.ConcurrencyError` if a Ping with it is under way.
+        """
+        await checkpoint_if_cancelled()
+        pong = Pong()
+        self.put_ping(data, pong, trio.current_time())
+        await self._handed_over()
+        return pong
+
+    async def pong(self, data: Any = b"") -> None:
+        """Send a Pong that nobody asked for (RFC 6455 5.5.3)."""
+        await checkpoint_if_cancelled()
+        self.put_pong(data)
+        await self._handed_over()
+
+    def pong_came(self, token: Pong, latency: float) -> None:
+        """See :class:`~duplexer.driver.conduct.Conduct`."""
+        token.settle(latency)
+
+    def ping_failed(self, token: Pong, error: BaseException) -> None:
+        """See :class:`~duplexer.driver.conduct.Conduct`."""
+        token.settle(0.0, error)
+
+    # -- closing ---------------------------------------------------------------------------------
+
+    async def close(self, code: int | None = 1000, reason: str = "") -> None:
+        """Close the connection, and wait until it is closed. Closing twice does nothing.
+
+        ``code`` is 1000 to 1003, 1007 to 1014 or 3000 to 4999 (``ValueError`` otherwise); ``None``
+        sends an empty Close. ``reason`` is at most 123 bytes of UTF-8 (RFC 6455 5.5.1). It takes
+        no longer than ``close_timeout``.
+        """
+        self.start_close(code, reason)
+        await self.wait_closed()
+
+    aclose = close
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection is closed, by whomever."""
+        await self._closed.wait()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, exc_type: Any, exc: BaseException | None, tb: object) -> None:
+        if isinstance(exc, trio.Cancelled):
+            self.start_close(1001)  # whoever is cancelled waits for nothing
+        else:
+            await self.close(1000 if exc is None else 1011)
+
+
+class _Each:
+    """An iterable, asynchronously. No generator: one that is left in the middle wants closing."""
+
+    def __init__(self, messages: Iterable[Any]) -> None:
+        self._messages = iter(messages)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        for message in self._messages:
+            return message
+        raise StopAsyncIteration

@@ -1,0 +1,398 @@
+"""The life of a connection under trio: the tasks in its nursery.
+
+::
+
+    run() ──┬── _read      bytes in; wakes who waits in recv()
+            ├── _watch     deadlines
+            └── _write     only while the peer, or TLS, makes us wait
+
+Nobody's cancellation reaches these three but that of the nursery around ``run()``: what a cancelled
+``send()`` had handed over goes out whole. Plain sockets are written to at once, by the sender.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import trio
+from trio.lowlevel import cancel_shielded_checkpoint, checkpoint_if_cancelled
+
+from duplexer.driver.conduct import Conduct, Fate
+from duplexer.trio.opening import BROKEN, READ_SIZE, cause_of, hidden_nursery, seconds
+
+if TYPE_CHECKING:
+    import logging
+
+    from duplexer.driver.streaming import Fragments
+    from duplexer.limits import Limits
+
+__all__ = ["Life"]
+
+#: What the kernel does not take at once goes to the stream in parts: each is progress.
+PART = 16 * 1024
+
+#: Pieces that one system call may be given.
+MOST_PIECES = 64
+
+#: Seconds that a cancelled connection may take for a Close. It has to fit what the kernel takes.
+GOODBYE = 0.1
+
+
+class Life(Conduct):
+    """A connection without what its user calls."""
+
+    def __init__(
+        self,
+        stream: Any,
+        limits: Limits,
+        logger: logging.Logger | logging.LoggerAdapter[Any],
+        *,
+        server: bool = False,
+    ) -> None:
+        super().__init__(limits, logger, server=server)
+        self.stream = stream
+        self.receiver: trio.lowlevel.Task | None = None
+        self.write_paused = False
+        self.fragmenting: Fragments | None = None
+        self._line = trio.StrictFIFOLock()  # those who wait to send, and who sends fragments
+        #: cancelled to drop the connection; each part of its life has its own
+        self.scope = trio.CancelScope()
+        self._dropped = False
+        self._crew: trio.Nursery | None = None
+        self._reading = trio.CancelScope()
+        self._room: trio.Event | None = None  # while reading pauses
+        self._alarm = trio.CancelScope()
+        self._leaving = False  # nothing is to be written after what there is
+        self._unsent: deque[Any] = deque()
+        self._unsent_size = 0
+        self._written = 0  # by the writer, in all
+        self._has_writer = False
+        self._outbox: trio.Event | None = None  # while the writer has nothing to do
+        self._torn = False  # a part is under way: nobody else may write
+        self._write_error: BaseException | None = None
+        self._sent = trio.lowlevel.ParkingLot()  # those who wait until what there is has left
+        self._closed = trio.Event()
+        sock = getattr(self._base_stream(), "socket", None)
+        self._addresses = _addresses(sock)
+        # For write(2) by whoever sends; -1 where a stream is between.
+        is_plain = isinstance(stream, trio.SocketStream) and hasattr(os, "writev")
+        self._fd = sock.fileno() if sock is not None and is_plain else -1
+
+    def _base_stream(self) -> Any:
+        stream = self.stream
+        while isinstance(stream, trio.SSLStream):
+            stream = stream.transport_stream
+        return stream
+
+    def start_close(self, code: int | None = 1000, reason: str = "") -> None:
+        """Send a Close without waiting for what follows."""
+        if self.put_close(code, reason, trio.current_time()):
+            self.settle()
+
+    def abort(self) -> None:
+        """Drop the connection at once, without a Close."""
+        self._dropped = True
+        self.scope.cancel()
+
+    # -- waiting ---------------------------------------------------------------------------------
+
+    def _poll(self, reader: Any) -> Any:
+        session = self.open_session()
+        try:
+            return self.next_message(reader, trio.current_time())
+        finally:
+            if self._room is not None or session.cork.size or not session.is_open:
+                self.settle()
+
+    def _abandon(self, _: object) -> trio.lowlevel.Abort:
+        self.receiver = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def _wake(self) -> None:
+        if self.receiver is not None:
+            task, self.receiver = self.receiver, None
+            trio.lowlevel.reschedule(task)
+
+    def is_receiving(self) -> bool:
+        """Whether a task waits for a message."""
+        return self.receiver is not None
+
+    async def drain(self) -> None:
+        """Wait until no more than ``Limits.write_high`` bytes are buffered."""
+        if not self.write_paused:
+            await trio.lowlevel.checkpoint()
+        while self.write_paused:
+            if self.lost:
+                raise self.open_session().closed_error()
+            await self._sent.park()
+
+    # -- the tasks -------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Live: from the end of the opening handshake to the end of the byte stream.
+
+        It raises nothing for what the peer did. Cancelling it drops the connection, after a Close
+        if that can be sent at once.
+        """
+        error: BaseException | None = None
+        farewell: int | None = 1001
+        self.scope = trio.CancelScope()
+        if self._dropped:
+            self.scope.cancel()
+        try:
+            with self.scope:
+                async with hidden_nursery() as crew:
+                    self._crew = crew
+                    crew.start_soon(self._watch)
+                    self._call_writer()
+                    try:
+                        self.settle()
+                        error = await self._read()
+                        await self._until_sent()
+                        await self._close_stream()
+                    finally:
+                        self._crew = None
+                    farewell = None
+                    crew.cancel_scope.cancel()
+        except Exception as exc:
+            error, farewell = exc, 1011
+            raise
+        finally:
+            with trio.CancelScope(shield=True):
+                if farewell is not None and not self._dropped:
+                    await self._say_goodbye(farewell)
+                self._fd = -1
+                await trio.aclose_forcefully(self.stream)
+            self._end(error)
+
+    async def _read(self) -> BaseException | None:
+        session = self.open_session()
+        try:
+            with self._reading:
+                while True:
+                    if not self.wants_bytes():
+                        self._room = trio.Event()
+                        await self._room.wait()
+                    data = await self.stream.receive_some(READ_SIZE)
+                    if not data:
+                        break
+                    self.take_in(data, 0, len(data), trio.current_time())
+                    if session.breach is not None:
+                        await self._break_off()
+                    if session.inbox.count:
+                        self._wake()
+                    self.settle()
+        except BROKEN as exc:
+            return cause_of(exc)
+        session.start_closing(trio.current_time())  # the peer has to read what is left in time
+        self._set_alarm()
+        return None
+
+    async def _break_off(self) -> None:
+        # Whoever reads what came before the breach has a turn for each message to answer it.
+        session = self.open_session()
+        self._wake()
+        for _ in range(2 * session.inbox.count + 2):
+            if session.breach is None:
+                break
+            await cancel_shielded_checkpoint()
+        session.conclude()
+
+    async def _watch(self) -> None:
+        while True:
+            now = trio.current_time()
+            with trio.CancelScope(deadline=seconds(self.deadline(now))) as self._alarm:
+                await trio.sleep_forever()
+            if self.write_paused:
+                self.open_session().note_written(self._written)
+            drop = self.expire(trio.current_time())
+            self.settle()
+            if drop:
+                self.abort()
+
+    def _set_alarm(self) -> None:
+        due = self.deadline(trio.current_time())
+        if due is not None and due < self._alarm.deadline:
+            self._alarm.deadline = due
+
+    def settle(self) -> None:
+        """Something has moved on: write what there is, read on if there is room, see to the end."""
+        self.flush()
+        if self._room is not None and self.wants_bytes():
+            self._room.set()
+            self._room = None
+        session = self.open_session()
+        if session.restless():
+            self._set_alarm()
+        if session.is_open:
+            return
+        if not session.reads:
+            self._wake()
+        fate = self.fate()
+        if fate is not Fate.KEEP and not self._leaving and self._crew is not None:
+            self._leaving = True
+            if fate is Fate.CLOSE:
+                self._reading.cancel()
+            else:
+                self._crew.start_soon(self._linger)
+
+    @property
+    def read_paused(self) -> bool:
+        """Whether reading waits for the application."""
+        return self._room is not None
+
+    async def _linger(self) -> None:
+        await self._until_sent()
+        try:
+            await self._base_stream().send_eof()
+        except (*BROKEN, AttributeError):  # it cannot, or there is nobody any more
+            self._reading.cancel()
+
+    async def dismiss(self) -> None:
+        """There is no WebSocket, and that has been answered: close, so that the answer arrives."""
+        with trio.move_on_after(seconds(self.limits.close_timeout)):
+            try:
+                if isinstance(self.stream, trio.SSLStream):
+                    await self.stream.unwrap()
+                else:
+                    await self.stream.send_eof()
+                    while await self.stream.receive_some(READ_SIZE):
+                        pass
+            except (*BROKEN, AttributeError):
+                pass
+
+    async def _until_sent(self) -> None:
+        while self._unsent:
+            await self._sent.park()
+
+    async def _close_stream(self) -> None:
+        self._fd = -1
+        try:
+            await self.stream.aclose()  # with TLS, that says goodbye too
+        except BROKEN:
+            pass
+
+    async def _say_goodbye(self, code: int) -> None:
+        # Cancelled from outside, a connection says so if it need not wait for that.
+        if self._torn or self._write_error is not None:
+            return
+        self.put_close(code, "", trio.current_time())
+        self.flush()
+        with trio.move_on_after(GOODBYE):
+            try:
+                await self.stream.send_all(b"".join(self._unsent))
+            except BROKEN:
+                pass
+
+    def _end(self, error: BaseException | None) -> None:
+        self.take_end(error or self._write_error)
+        self._unsent.clear()
+        self._wake()
+        self._sent.unpark_all()
+        self._closed.set()
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Write what was collected: as much as the kernel takes; the rest is for the writer."""
+        session = self.session
+        if session is None or not session.cork.size or self.lost:
+            return
+        data = self.outgoing()
+        if self._write_error is not None:
+            return
+        pieces = [data] if isinstance(data, bytes) else data
+        if self._fd >= 0 and not self._unsent:
+            pieces = self._write_at_once(pieces)
+        if pieces:
+            self._unsent.extend(pieces)
+            self._unsent_size += sum(map(len, pieces))
+            if self._unsent_size > self.limits.write_high:
+                self.write_paused = session.congested = True
+            self._call_writer()
+        if session.restless():
+            self._set_alarm()
+
+    def _call_writer(self) -> None:
+        if self._outbox is not None:
+            self._outbox.set()
+        elif self._unsent and self._crew is not None and not self._has_writer:
+            self._has_writer = True
+            self._crew.start_soon(self._write)
+
+    def _write_at_once(self, pieces: list[Any]) -> list[Any]:
+        try:
+            written = os.writev(self._fd, pieces[:MOST_PIECES])
+        except BlockingIOError:
+            return pieces
+        except OSError as exc:
+            self._write_failed(exc)
+            return []
+        while pieces and written >= len(pieces[0]):
+            written -= len(pieces[0])
+            pieces = pieces[1:]
+        return [memoryview(pieces[0])[written:], *pieces[1:]] if pieces else pieces
+
+    async def _write(self) -> None:
+        timeout = seconds(self.limits.send_timeout)
+        try:
+            while True:
+                while self._unsent:
+                    await checkpoint_if_cancelled()  # or what is cancelled would begin, and tear it
+                    part = self._next_part()
+                    self._torn = True
+                    with trio.move_on_after(timeout) as scope:
+                        await self.stream.send_all(part)
+                    if scope.cancelled_caught:
+                        self.open_session().error = self.stalled()
+                        self.abort()
+                        return
+                    self._torn = False
+                    self._wrote(len(part))
+                self._outbox = trio.Event()
+                await self._outbox.wait()
+                self._outbox = None
+        except BROKEN as exc:
+            self._write_failed(cause_of(exc))
+
+    def _next_part(self) -> Any:
+        first = self._unsent[0]
+        return first if len(first) <= PART else memoryview(first)[:PART]
+
+    def _wrote(self, n: int) -> None:
+        # It stays in the list until it has left: others must not write meanwhile.
+        first = self._unsent.popleft()
+        if n < len(first):
+            self._unsent.appendleft(memoryview(first)[n:])
+        self._unsent_size -= n
+        self._written += n
+        if self.write_paused and self._unsent_size * 4 <= self.limits.write_high:
+            self.write_paused = False
+            self.open_session().resume_sending()
+            self.flush()
+            self._sent.unpark_all()
+        elif not self._unsent:
+            self._sent.unpark_all()
+
+    def _write_failed(self, exc: BaseException) -> None:
+        # What the peer said before it left may still be there to be read: that is how it ended.
+        self._write_error = exc
+        self._unsent.clear()
+        self._unsent_size = 0
+        self.write_paused = True  # whoever sends hears of it when it has ended
+        self._sent.unpark_all()
+        if self._room is not None:
+            self._reading.cancel()
+        self.open_session().start_closing(trio.current_time())
+        self._set_alarm()
+
+
+def _addresses(sock: Any) -> tuple[Any, Any]:
+    if sock is None:
+        return None, None
+    try:
+        return sock.getsockname(), sock.getpeername()
+    except OSError:  # the peer has left already
+        return sock.getsockname(), None

@@ -1,0 +1,101 @@
+"""Opening handshakes under trio: the steps of ``duplexer.driver``, done on a stream."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Generator
+from inspect import isawaitable
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from duplexer.driver.conduct import ReadClock
+from duplexer.driver.steps import Call, Read, Write
+
+if TYPE_CHECKING:
+    from duplexer.driver.steps import Step
+    from duplexer.limits import Limits
+
+__all__ = ["BROKEN", "READ_SIZE", "Exchange", "cause_of", "follow", "hidden_nursery", "seconds"]
+
+#: One read takes at most this much.
+READ_SIZE = 64 * 1024
+
+#: What streams raise when they break.
+BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
+
+
+def cause_of(exc: BaseException) -> BaseException:
+    """What ended a stream, as the operating system or OpenSSL says it."""
+    if not isinstance(exc, (trio.BrokenResourceError, trio.ClosedResourceError)):
+        return exc
+    if isinstance(exc.__cause__, OSError):
+        return exc.__cause__
+    error = ConnectionResetError(f"the connection was lost: {exc}")
+    error.__cause__ = exc
+    return error
+
+
+def seconds(bound: float | None) -> float:
+    """A time of ``Limits`` as trio counts it."""
+    return inf if bound is None else bound
+
+
+@contextlib.asynccontextmanager
+async def hidden_nursery() -> AsyncIterator[trio.Nursery]:
+    """A nursery that nobody sees: the one error that leaves it is not wrapped in a group."""
+    error: BaseException | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            yield nursery
+    except BaseExceptionGroup as group:
+        errors = [exc for exc in group.exceptions if not isinstance(exc, trio.Cancelled)]
+        if len(errors) != 1:
+            raise
+        error = errors[0]
+    if error is not None:
+        raise error
+
+
+async def follow(steps: Generator[Any, Any, Any], do: Any) -> Any:
+    """Do one step after the other: ``do(step)`` gives back its outcome. Ends in that of all."""
+    outcome = error = None
+    try:
+        while True:
+            step = steps.send(outcome) if error is None else steps.throw(error)
+            outcome = error = None
+            try:
+                outcome = await do(step)
+            except Exception as exc:  # noqa: BLE001 - thrown in where it belongs
+                error = cause_of(exc)
+    except StopIteration as stop:
+        return stop.value
+    finally:
+        steps.close()
+
+
+class Exchange:
+    """The steps of an opening handshake, done on ``stream``."""
+
+    def __init__(self, stream: Any, limits: Limits) -> None:
+        self.stream = stream
+        self.limits = limits
+        self._clock = ReadClock()
+
+    async def do(self, step: Step) -> Any:
+        """Do one of them."""
+        if isinstance(step, Read):
+            due = self._clock.due(step, trio.current_time())
+            with trio.CancelScope(deadline=seconds(due)):
+                return bytes(await self.stream.receive_some(READ_SIZE))
+            raise TimeoutError("timed out during opening handshake")
+        if isinstance(step, Write):
+            with trio.move_on_after(seconds(self.limits.send_timeout)):
+                return await self.stream.send_all(step.data)
+            raise TimeoutError("the peer does not read (Limits.send_timeout)")
+        assert isinstance(step, Call)
+        if step.blocking:
+            return await trio.to_thread.run_sync(step.function, *step.args)
+        outcome = step.function(*step.args)
+        return await outcome if isawaitable(outcome) else outcome

@@ -1,0 +1,296 @@
+"""A server under trio: ``serve``, ``unix_serve``, ``broadcast``."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Generator, Iterable
+from typing import TYPE_CHECKING, Any, Self
+
+import trio
+
+from duplexer.driver.accept import open_server
+from duplexer.driver.fanning import fan_out
+from duplexer.driver.handling import close_code_after, report_refusal
+from duplexer.driver.serving import ServeBase
+from duplexer.http.messages import make_response
+from duplexer.trio.connection import Connection
+from duplexer.trio.opening import Exchange, cause_of, follow, hidden_nursery, seconds
+
+if TYPE_CHECKING:
+    from duplexer.core.prepared import Prepared
+    from duplexer.http.messages import Response
+
+__all__ = ["Server", "ServerConnection", "broadcast", "serve", "unix_serve"]
+
+
+class ServerConnection(Connection):
+    """A connection to a client: what the handler is called with."""
+
+    def __init__(self, server: Server, stream: Any) -> None:
+        super().__init__(stream, server.base.limits, server.base.logger, server=True)
+        self.server = server
+
+    def respond(self, status: int, text: str) -> Response:
+        """A response with ``text``, to be given back by ``process_request``."""
+        return make_response(status, text.encode())
+
+    def is_full(self) -> bool:
+        """Whether the server has as many connections as it may have."""
+        bound = self.limits.max_connections
+        return bound is not None and len(self.server.connections) >= bound
+
+
+class Server:
+    """A running server. Leaving it as an async context manager closes it."""
+
+    def __init__(self, base: serve, listeners: list[Any]) -> None:
+        self.base = base
+        self.listeners = listeners
+        self.closing = False
+        self.opening: set[ServerConnection] = set()
+        #: the connections that are open or closing, or whose handlers still run
+        self.connections: set[ServerConnection] = set()
+        self._make_connection = base.create_connection or ServerConnection
+        self._close_reason = (1001, "")
+        self._accepting = trio.CancelScope()
+        self._left = trio.lowlevel.ParkingLot()  # those who wait for connections to go
+        self._finished = trio.Event()
+
+    @property
+    def sockets(self) -> tuple[Any, ...]:
+        """The listening sockets; empty once it is closed."""
+        if self.closing:
+            return ()
+        plain = (getattr(one, "transport_listener", one) for one in self.listeners)
+        return tuple(one.socket for one in plain if isinstance(one, trio.SocketListener))
+
+    def is_serving(self) -> bool:
+        """Whether it accepts connections."""
+        return not self.closing
+
+    async def run(self, task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED) -> None:
+        """Accept connections until it is closed, and wait for the last of them."""
+        try:
+            async with hidden_nursery() as nursery:
+                handlers = self.base.own.get("handler_nursery") or nursery
+                serving = functools.partial(
+                    trio.serve_listeners, self._handle, self.listeners, handler_nursery=handlers
+                )
+                with self._accepting:
+                    async with hidden_nursery() as accepting:
+                        await accepting.start(serving)
+                        task_status.started(self)
+                while self.opening or self.connections:
+                    await self._left.park()
+        finally:
+            self.closing = True
+            self._finished.set()
+
+    async def serve_forever(self) -> None:
+        """Wait until it has been closed; if this is cancelled, close it."""
+        try:
+            await self._finished.wait()
+        finally:
+            self.close()
+
+    def close(self, close_connections: bool = True, code: int = 1001, reason: str = "") -> None:
+        """Stop accepting; close connections with ``code`` unless told not to. Does not wait."""
+        if self.closing:
+            return
+        self.closing = True
+        self._close_reason = (code, reason)
+        self._accepting.cancel()
+        for connection in list(self.opening):
+            connection.abort()
+        if close_connections:
+            for connection in list(self.connections):
+                connection.start_close(code, reason)
+
+    async def wait_closed(self) -> None:
+        """Wait until all connections are closed and their handlers have finished."""
+        await self._finished.wait()
+
+    async def aclose(
+        self, close_connections: bool = True, code: int = 1001, reason: str = ""
+    ) -> None:
+        """``close()``, then ``wait_closed()``."""
+        self.close(close_connections, code, reason)
+        await self.wait_closed()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, exc_type: object, exc: object, tb: object) -> None:
+        await self.aclose()
+
+    # -- one connection --------------------------------------------------------------------------
+
+    async def _handle(self, stream: Any) -> None:
+        context = self.base.context
+        if context is not None:
+            stream = trio.SSLStream(stream, context, server_side=True)
+        connection = self._make_connection(self, stream)
+        self.opening.add(connection)
+        opened = False
+        try:
+            with connection.scope:
+                opened = await self._open(connection)
+            self.opening.discard(connection)
+            if opened:
+                await self._live(connection)
+        except Exception as exc:
+            self.base.logger.error("connection failed", exc_info=exc)
+        finally:
+            self.opening.discard(connection)
+            self.connections.discard(connection)
+            self._left.unpark_all()
+
+    async def _open(self, connection: ServerConnection) -> bool:
+        limits = self.base.limits
+        stream = connection.stream
+        secure = isinstance(stream, trio.SSLStream)
+        outcome = None
+        try:
+            if secure:
+                with trio.move_on_after(seconds(limits.open_timeout)) as limit:
+                    await stream.do_handshake()
+                if limit.cancelled_caught:
+                    return False
+            steps = open_server(connection, self.base.serving, secure=secure)
+            outcome = await follow(steps, Exchange(stream, limits).do)
+        except Exception as exc:  # noqa: BLE001 - it is reported
+            report_refusal(connection, cause_of(exc))
+        if outcome is None:  # no WebSocket: it has been answered
+            await connection.dismiss()
+            return False
+        agreement, rest = outcome
+        connection.establish(agreement, rest, trio.current_time())
+        return True
+
+    async def _live(self, connection: ServerConnection) -> None:
+        self.connections.add(connection)
+        async with hidden_nursery() as nursery:
+            nursery.start_soon(connection.run)
+            if self.closing:
+                connection.start_close(*self._close_reason)
+            else:
+                error = None
+                try:
+                    await self.base.handler(connection)
+                except Exception as exc:  # noqa: BLE001 - the user's code: it is logged
+                    error = exc
+                connection.start_close(close_code_after(connection, error))
+            await connection.wait_closed()
+
+
+class serve(ServeBase):  # noqa: N801 - a verb, as in ``websockets``
+    """Serve WebSockets: start it in a nursery, or use it as an async context manager.
+
+    ::
+
+        server = await nursery.start(serve, handler, "localhost", 8765)
+
+        async with serve(handler, "localhost", 8765) as server:
+            ...
+
+    ``handler`` is an async function. ``serve(handler, 8765)`` listens on all interfaces. Beside the
+    arguments of :class:`~duplexer.driver.serving.ServeBase` it takes
+
+    * ``listeners``: trio's listeners, in place of ``host`` and ``port``: what they accept may be
+      any stream. ``path``: of a Unix socket. ``backlog``: for the kernel.
+    * ``handler_nursery``: where connections are handled, in place of a nursery of its own.
+    """
+
+    OWN_ARGUMENTS = frozenset({"backlog", "handler_nursery", "listeners", "path", "task_status"})
+
+    def __init__(
+        self, handler: Any, *where: Any, host: Any = None, port: int | None = None, **kwargs: Any
+    ) -> None:
+        if len(where) == 1 and isinstance(where[0], int):
+            port = where[0]
+        elif where:
+            host, port = where if len(where) == 2 else (where[0], port)
+        super().__init__(handler, host, port, **kwargs)
+        if not callable(handler):
+            raise TypeError(f"handler must be an async function, not {type(handler).__name__}")
+        given = [name for name in ("listeners", "path") if self.own.get(name) is not None]
+        if len(given) + (host is not None or port is not None) != 1:
+            raise ValueError("serve() needs a port, or a path, or listeners: one of them")
+
+    async def _listen(self) -> list[Any]:
+        listeners = self.own.get("listeners")
+        if listeners is not None:
+            return list(listeners)
+        backlog = self.own.get("backlog") or self.limits.backlog
+        path = self.own.get("path")
+        if path is not None:
+            sock = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
+            try:
+                await sock.bind(os.fspath(path))
+                sock.listen(backlog)
+            except BaseException:
+                sock.close()
+                raise
+            return [trio.SocketListener(sock)]
+        host, port = self.where
+        hosts = [host] if host is None or isinstance(host, str) else host
+        listeners = []
+        try:
+            for one in hosts:
+                listeners += await trio.open_tcp_listeners(port or 0, host=one, backlog=backlog)
+        except BaseException:
+            for listener in listeners:
+                listener.socket.close()
+            raise
+        return listeners
+
+    async def _run(self) -> None:
+        status = self.own.get("task_status", trio.TASK_STATUS_IGNORED)
+        await Server(self, await self._listen()).run(status)
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._run().__await__()
+
+    @contextlib.asynccontextmanager
+    async def _served(self) -> AsyncIterator[Server]:
+        async with hidden_nursery() as nursery:
+            async with await nursery.start(Server(self, await self._listen()).run) as server:
+                yield server
+
+    async def __aenter__(self) -> Server:
+        self._context = self._served()
+        return await self._context.__aenter__()
+
+    async def __aexit__(self, *exc_info: Any) -> bool | None:
+        return await self._context.__aexit__(*exc_info)
+
+
+# So that ``nursery.start(serve, ...)`` takes it for what it stands for.
+Coroutine.register(serve)
+
+
+def unix_serve(handler: Any, path: str | None = None, **kwargs: Any) -> serve:
+    """Serve WebSockets on the Unix socket at ``path``; otherwise as :class:`serve`."""
+    return serve(handler, path=path, **kwargs)
+
+
+class _Checkpoint:
+    def __await__(self) -> Generator[Any, None, None]:
+        return trio.lowlevel.checkpoint().__await__()  # noqa: ASYNC105
+
+
+def broadcast(
+    connections: Iterable[Connection],
+    message: str | bytes | bytearray | memoryview | Prepared,
+    raise_exceptions: bool = False,
+    text: bool | None = None,
+) -> Awaitable[None]:
+    """Send a message to many connections, framed and compressed once, waiting for none.
+
+    It has been sent when this returns; what it gives back may be awaited as a checkpoint. See
+    :func:`~duplexer.driver.fanning.fan_out` for who is passed over.
+    """
+    fan_out(connections, message, raise_exceptions, text)
+    return _Checkpoint()

@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import socket
+import ssl
+
+import pytest
+import trio
+import trio.testing
+import trustme
+
+from duplexer.core.closing import State
+from duplexer.errors import ConnectionClosedError, ConnectionClosedOK
+from duplexer.limits import Limits
+from duplexer.trio.client import connect
+from duplexer.trio.server import serve
+from tests.contract.peers import CLOSE, PING, TEXT, close_body, encode
+
+
+async def lost(ws):
+    with pytest.raises(ConnectionClosedError) as caught:
+        while True:
+            await ws.recv()
+    return caught.value
+
+
+# -- time, without waiting -------------------------------------------------------------------------
+
+
+async def test_keepalive_for_an_hour(memory, autojump):
+    async with memory.pair() as (client, server):
+        pings = []
+        client.pong_came, seen = client.pong_came, client.session.match_pong
+
+        def match(payload, now):
+            pings.append(now)
+            return seen(payload, now)
+
+        started = trio.current_time()
+        await trio.sleep(3600)
+        assert client.state is server.state is State.OPEN
+        await client.send("still there")
+        assert await server.recv() == "still there"
+        assert trio.current_time() - started >= 3600
+
+
+async def test_a_dead_peer_is_reported_within_the_promise(memory, autojump):
+    async with memory.pair(client={"ping_interval": 20, "ping_timeout": 20}) as (client, server):
+        server._reading.cancel()  # it neither reads nor answers, and does not leave
+        server.stream.send_stream.close_hook = None
+        server.scope.shield = False
+        started = trio.current_time()
+        exc = await lost(client)
+        assert trio.current_time() - started <= 41
+        assert exc.party in ("peer", "network")
+
+
+async def test_a_silent_peer_is_reported_within_the_promise(autojump):
+    ours, theirs = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(shake_hands, theirs)
+        limits = Limits(ping_interval=20, ping_timeout=20)
+        async with connect("ws://memory/", stream=ours, limits=limits, compression=None) as ws:
+            started = trio.current_time()
+            exc = await lost(ws)
+            assert 18 <= trio.current_time() - started <= 41
+            assert "ping_timeout" in str(exc.__cause__)
+
+
+async def shake_hands(stream, data=b""):
+    """The server's part of a handshake, and ``data`` right behind it."""
+    from tests.contract.peers import accept_key
+
+    request = b""
+    while b"\r\n\r\n" not in request:
+        request += await stream.receive_some()
+    key = request.lower().index(b"sec-websocket-key: ") + 19
+    answer = (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + accept_key(request[key : key + 24]) + b"\r\n\r\n"
+    )
+    await stream.send_all(answer + data)
+
+
+async def test_a_close_that_is_not_answered_has_a_deadline(autojump):
+    ours, theirs = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(shake_hands, theirs)
+        async with connect("ws://memory/", stream=ours, close_timeout=5) as ws:
+            started = trio.current_time()
+            await ws.close()
+            assert trio.current_time() - started == pytest.approx(5)
+            assert isinstance((await lost(ws)).__cause__, TimeoutError)
+
+
+async def test_a_peer_that_does_not_read_is_dropped_with_a_cause(autojump):
+    ours, theirs = trio.testing.lockstep_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(shake_hands, theirs)
+        limits = Limits(send_timeout=30, ping_interval=None)
+        async with connect("ws://memory/", stream=ours, limits=limits, compression=None) as ws:
+            started = trio.current_time()
+            with pytest.raises(ConnectionClosedError) as caught:
+                await ws.send(b"x" * 100_000)
+            assert trio.current_time() - started == pytest.approx(30)
+            assert "Limits.send_timeout" in caught.value.explain()
+
+
+# -- nothing is torn -------------------------------------------------------------------------------
+
+
+async def test_a_cancelled_send_leaves_no_half_frame(autojump):
+    ours, theirs = trio.testing.lockstep_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(shake_hands, theirs)
+        limits = Limits(ping_interval=None, send_timeout=None)
+        async with connect("ws://memory/", stream=ours, limits=limits, compression=None) as ws:
+            with trio.move_on_after(1) as scope:
+                await ws.send(b"x" * 200_000)
+            assert scope.cancelled_caught
+            with trio.move_on_after(1) as scope:
+                await ws.send(b"not yet taken over")
+            assert scope.cancelled_caught
+            assert 200_000 < ws.buffered_amount < 201_000
+            wire = bytearray()
+            while len(wire) < 200_014:
+                wire += await theirs.receive_some(50_000)
+            assert len(wire) == 200_014  # the frame with its mask, whole, and nothing else
+            await ws.send("next")
+            assert len(await theirs.receive_some()) == 10
+            await trio.testing.wait_all_tasks_blocked()
+            assert ws.buffered_amount == 0
+            ws.abort()
+
+
+async def test_what_is_sent_leaves_though_its_sender_is_cancelled(memory):
+    async with memory.pair() as (client, server):
+        with trio.CancelScope() as scope:
+            await client.send("x" * 10)
+            scope.cancel()
+            await client.send("not this")
+        assert await server.recv() == "x" * 10
+
+
+# -- leaving ---------------------------------------------------------------------------------------
+
+
+async def test_cancelled_from_outside_it_says_goodbye_and_does_not_wait(memory, autojump):
+    async with memory.served():
+        started = trio.current_time()
+        with trio.move_on_after(7):
+            async with memory.connect() as ws:
+                await ws.recv()
+        assert trio.current_time() - started == pytest.approx(7)
+        assert ws.state is State.CLOSED
+        await memory.arrived[0].wait_closed()
+        assert memory.arrived[0].close_code == 1001
+
+
+async def test_cancelled_from_outside_while_the_peer_does_not_read(autojump):
+    ours, theirs = trio.testing.lockstep_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(shake_hands, theirs)
+        started = trio.current_time()
+        with trio.move_on_after(7):
+            async with connect("ws://memory/", stream=ours, compression=None) as ws:
+                await ws.recv()
+        assert trio.current_time() - started < 7.2
+
+
+async def test_abort_needs_no_await(memory):
+    async with memory.pair() as (client, server):
+        client.abort()
+        assert (await lost(server)).rcvd is None
+        await client.wait_closed()
+        client.abort()
+        assert client.lost
+
+
+async def test_a_crash_inside_surfaces_as_itself(memory):
+    async with memory.served():
+        with pytest.raises(ZeroDivisionError):
+            async with memory.connect() as ws:
+                ws.take_in = lambda *args: 1 / 0
+                await memory_speaks(memory)
+                await ws.recv()
+
+
+async def memory_speaks(memory):
+    while not memory.arrived:
+        await trio.lowlevel.checkpoint()
+    await memory.arrived[-1].send("hello")
+
+
+async def test_messages_before_a_breach_are_answered(autojump):
+    ours, theirs = trio.testing.memory_stream_pair()
+    bad = b"".join(encode(TEXT, b"%d" % i, mask=None) for i in range(5)) + b"\x83\x00"
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(shake_hands, theirs, bad)
+        async with connect("ws://memory/", stream=ours, compression=None) as ws:
+            with pytest.raises(ConnectionClosedError):
+                async for message in ws:
+                    await ws.send(message)
+            data = b""
+            while len(data) < 5 * 7 + 8:
+                data += await theirs.receive_some()
+            assert [data[i * 7] for i in range(6)] == [0x81] * 5 + [0x88]
+            await theirs.aclose()
+
+
+async def test_a_peer_that_closes_and_leaves_at_once_is_read_to_its_end():
+    listener = socket.create_server(("127.0.0.1", 0))
+    with listener:
+        stream = await trio.open_tcp_stream(*listener.getsockname())
+        peer, _ = listener.accept()
+    with peer:
+        peer.setblocking(False)
+        theirs = trio.SocketStream(trio.socket.from_stdlib_socket(peer))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(shake_hands, theirs)
+            async with connect("ws://127.0.0.1/", stream=stream) as ws:
+                await trio.testing.wait_all_tasks_blocked()
+                await theirs.send_all(
+                    encode(TEXT, b"last", mask=None)
+                    + encode(PING, b"", mask=None) * 3
+                    + encode(CLOSE, close_body(1000), mask=None)
+                )
+                await theirs.aclose()
+                for _ in range(200):
+                    try:
+                        await ws.send(b"x" * 10_000)
+                    except ConnectionClosedOK:
+                        break
+                assert await ws.recv() == "last"
+                with pytest.raises(ConnectionClosedOK):
+                    await ws.recv()
+
+
+# -- TLS -------------------------------------------------------------------------------------------
+
+
+async def test_tls_over_any_stream_even_tls(memory):
+    authority = trustme.CA()
+    theirs, ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("memory").configure_cert(theirs)
+    authority.configure_trust(ours)
+
+    async def echo(ws):
+        async for message in ws:
+            await ws.send(message)
+
+    outer = trio.SSLListener(memory.listener, theirs)
+    async with serve(echo, listeners=[outer], ssl=theirs):
+        stream = trio.SSLStream(memory.listener.dial(), ours, server_hostname="memory")
+        async with connect("wss://memory/", stream=stream, ssl=ours) as ws:
+            for message in ("through two layers", b"x" * 300_000):
+                await ws.send(message)
+                assert await ws.recv() == message
+        assert ws.close_code == 1000
