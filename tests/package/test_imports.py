@@ -21,6 +21,7 @@ HEAVY = {"asyncio", "ssl", "aiofastnet", "click", "rich", "trio", "uvloop", "h2"
 #: Each dependency → where it may be imported. Everything but aiofastnet is an extra.
 DEPENDENCIES = {
     "aiofastnet": ["asyncio/"],
+    "ada_url": ["browser/url"],
     "uvloop": ["asyncio/", "cli/"],
     "trio": ["trio/"],
     "zlib_ng": ["extensions/deflate"],

@@ -177,6 +177,7 @@ class Outstanding:
         self._left = 0  # of these, what has left
         self._kept = 0  # what will never be sent
         self._seen = False
+        self._checking = False
 
     @property
     def amount(self) -> int:
@@ -191,9 +192,13 @@ class Outstanding:
 
     def add(self, size: int, begin: int) -> None:
         """A message of ``size`` bytes was sent, after ``begin`` bytes of all."""
+        assert self.connection is not None
         self._see()
         self._sent.append((begin, self.position(), size))
         self._total += size
+        if not self._checking:  # when it has been flushed: what leaves at once is never missed
+            self._checking = True
+            self.connection.loop.call_soon(self._check)
 
     def keep(self, size: int) -> None:
         """A message of ``size`` bytes was given to us, and will not be sent."""
@@ -220,3 +225,7 @@ class Outstanding:
 
     def _forget(self) -> None:
         self._seen = False
+
+    def _check(self) -> None:
+        self._checking = self._seen = False
+        self._see()

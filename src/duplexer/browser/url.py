@@ -187,7 +187,9 @@ def _percent(char: str) -> str:
 
 
 def _host_and_port(text: str) -> tuple[str, int | None]:
-    bracket = text.find("]") if "[" in text else -1  # no brackets, no colons but the port's
+    bracket = text.find("]") if "[" in text else -1  # without brackets, a colon is the port's
+    if "[" in text and bracket < 0:
+        raise _Failure("a bracket of its host is not closed")
     colon = text.find(":", bracket + 1)
     host, digits = (text, "") if colon < 0 else (text[:colon], text[colon + 1 :])
     if not host:
@@ -203,7 +205,7 @@ def _host_and_port(text: str) -> tuple[str, int | None]:
 def _host(text: str) -> str:
     if text.startswith("["):
         if not text.endswith("]"):
-            raise _Failure("a bracket of its host is not closed")
+            raise _Failure("something is between its IPv6 address and its port")
         return f"[{_ipv6(text[1:-1])}]"
     host = _to_ascii(_decode(text))
     if not _FORBIDDEN_IN_HOST.isdisjoint(host):
