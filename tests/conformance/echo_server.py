@@ -1,27 +1,34 @@
-"""The server that the Autobahn cases are run against: ``python -m tests.conformance.echo_server``.
+"""The server that the Autobahn cases are run against.
 
-Prints its port. Ends when its standard input does.
+``python -m tests.conformance.echo_server FRONT``. Prints its port. Ends when its
+standard input does.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
 
-from duplexer.asyncio.server import ServerConnection, serve
+import trio
+
+from duplexer.asyncio import server as asyncio_server
 from duplexer.extensions.deflate import ServerPerMessageDeflateFactory
 from duplexer.limits import Limits
+from duplexer.trio import server as trio_server
 
 #: Section 9 sends messages of 16 MiB, and sections 12 and 13 are about compressing everything.
 LIMITS = Limits(max_message=16 * 1024 * 1024, deflate_min=0)
 
 
-async def echo(ws: ServerConnection) -> None:
+async def echo(ws: Any) -> None:
     async for message in ws:
         await ws.send(message)
 
 
-async def main() -> None:
+async def main(serve: Callable[..., Any], at_end: Callable[[], Awaitable[Any]]) -> None:
     # Whatever the client asks for is agreed to, where the defaults would narrow the windows.
     extensions = [ServerPerMessageDeflateFactory(limits=LIMITS)]
     async with serve(
@@ -29,8 +36,14 @@ async def main() -> None:
     ) as server:
         sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
         sys.stdout.flush()
-        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+        await at_end()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    if sys.argv[1] == "trio":
+        read = functools.partial(trio.to_thread.run_sync, sys.stdin.read)
+        trio.run(main, trio_server.serve, read)
+    else:
+        asyncio.run(
+            main(asyncio_server.serve, functools.partial(asyncio.to_thread, sys.stdin.read))
+        )

@@ -1,6 +1,6 @@
 """Runs the Autobahn cases against one of our roles, as a process of its own::
 
-    python -m tests.conformance.suite server|client COUNT CASE...
+    python -m tests.conformance.suite server|client FRONT COUNT CASE...
 
 ``COUNT`` is how many messages each case of sections 12 and 13 sends (Autobahn: 1000), a ``CASE`` is
 a name or a pattern. Prints one JSON object for each case. The cases come from the package
@@ -43,21 +43,21 @@ async def process(module: str, *arguments: str) -> Any:
             await running.wait()
 
 
-async def against_server(cases: list[str]) -> Any:
-    async with process("echo_server") as server:
+async def against_server(front: str, cases: list[str]) -> Any:
+    async with process("echo_server", front) as server:
         port = int(await server.stdout.readline())
         return await run_fuzzingclient(f"ws://127.0.0.1:{port}", cases, concurrency=4)
 
 
-async def against_client(cases: list[str]) -> Any:
+async def against_client(front: str, cases: list[str]) -> Any:
     async with run_fuzzingserver(cases, None, host="127.0.0.1", port=0) as suite:
-        async with process("echo_client", f"ws://127.0.0.1:{suite.port}"):
+        async with process("echo_client", front, f"ws://127.0.0.1:{suite.port}"):
             return await suite.get_result()
 
 
-async def run(role: str, cases: list[str]) -> Any:
+async def run(role: str, front: str, cases: list[str]) -> Any:
     try:
-        return await (against_server if role == "server" else against_client)(cases)
+        return await (against_server if role == "server" else against_client)(front, cases)
     except FailureError as failure:
         return failure.results
 
@@ -71,9 +71,9 @@ def shorten(count: int) -> None:
         case.COUNT = min(case.COUNT, count)
 
 
-def main(role: str, count: str, *cases: str) -> None:
+def main(role: str, front: str, count: str, *cases: str) -> None:
     shorten(int(count))
-    for result in asyncio.run(run(role, list(cases))):
+    for result in asyncio.run(run(role, front, list(cases))):
         row = {
             "case": result.case_id,
             "behavior": result.behavior.value,
