@@ -381,7 +381,7 @@ async def test_buffered_amount_of_what_the_network_does_not_take() -> None:
     async with serving(handler) as url:
         ws, record = await opened(url, compression=None)
         await until(lambda: connections)
-        size = 12 * 1024 * 1024
+        size = 64 * 1024 * 1024
         ws.send(bytes(size))
         assert ws.bufferedAmount == size
         await until(lambda: ws.bufferedAmount < size)
