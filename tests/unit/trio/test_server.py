@@ -10,6 +10,7 @@ import trio.testing
 from duplexer.errors import ConnectionClosed
 from duplexer.http.messages import make_response
 from duplexer.trio.client import connect
+from duplexer.trio.router import route
 from duplexer.trio.server import ServerConnection, broadcast, serve
 
 
@@ -160,6 +161,18 @@ async def test_a_broadcast_may_be_awaited(memory):
             await broadcast([server], "one")
         broadcast([server], "two")
         assert [await client.recv() for _ in range(2)] == ["one", "two"]
+
+
+async def test_a_handler_for_each_path():
+    from werkzeug.routing import Map, Rule
+
+    async def one(ws, name):
+        await ws.send(f"one {name}")
+
+    url_map = Map([Rule("/one/<name>", endpoint=one)])
+    async with route(url_map, "127.0.0.1", 0) as server:
+        async with connect(f"ws://127.0.0.1:{port_of(server)}/one/x") as ws:
+            assert await ws.recv() == "one x"
 
 
 async def test_plain_requests_on_the_same_port():
