@@ -353,3 +353,43 @@ def test_help_documents_the_exit_statuses() -> None:
     assert done.returncode == 0
     for words in ("Exit status", "--linger", "IN A PIPE", "\n    130  interrupted"):
         assert words in done.stdout
+
+
+@pytest.mark.parametrize("front", ["asyncio", "sync", "trio"])
+def test_by_every_front(front: str, echo: str) -> None:
+    done = run("connect", "--front", front, "-n", "2", echo, stdin="one\ntwo\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "one\ntwo\n", "")
+
+
+def test_through_a_proxy(echo: str) -> None:
+    done = run("connect", "--proxy", "http://127.0.0.1:1", "-n", "1", echo, stdin="one\n")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "proxy http://127.0.0.1:1" in done.stderr
+    assert run("connect", "--proxy", "ftp://x", echo).returncode == 2
+    done = run("connect", "--proxy", "none", "-n", "1", echo, stdin="one\n")
+    assert (done.returncode, done.stdout) == (0, "one\n")
+
+
+@pytest.mark.parametrize("front", ["asyncio", "sync", "trio"])
+def test_retry_goes_on_where_it_was(front: str) -> None:
+    """The server leaves after each message; what is typed then goes over the next connection."""
+    answered = 0
+
+    def handler(ws: ServerConnection) -> None:
+        nonlocal answered
+        answered += 1
+        ws.send(f"{answered}: {ws.recv()}")
+        ws.close(1001)
+
+    options = ("--front", front, "--proxy", "none", "--retry", "inf", "-n", "3")
+    with scripted(handler) as url, process("connect", *options, url) as client:
+        for number in (1, 2, 3):
+            client.write(f"line {number}\n")
+            client.wait_for(f"{number}: line {number}\n")
+        assert client.end() == 0
+
+
+def test_retry_gives_up() -> None:
+    done = run("connect", "--retry", "0.2", "--proxy", "none", "ws://127.0.0.1:1", stdin="x\n")
+    assert done.returncode == 3
+    assert "nothing listens" in done.stderr

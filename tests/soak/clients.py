@@ -38,7 +38,7 @@ async def run_asyncio(scripts: list[Script], uri: str) -> int:
         for script in scripts:
             group.create_task(asyncio_client(script, uri))
     deadline = time.monotonic() + PATIENCE
-    while len(asyncio.all_tasks()) > 1 and time.monotonic() < deadline:
+    while len(asyncio.all_tasks()) > 1 and time.monotonic() < deadline:  # noqa: ASYNC110
         await asyncio.sleep(0.05)  # iterations that were left are closed by tasks of their own
     return len(asyncio.all_tasks()) - 1
 

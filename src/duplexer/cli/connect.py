@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import AsyncGenerator
+from math import inf
+from typing import Any
 
 import click
 
-from duplexer.asyncio.client import connect as dial
-from duplexer.cli.outcome import Status, connect_failure
+from duplexer.cli.fronts import FRONTS, connections
+from duplexer.cli.outcome import Failure, Status, connect_failure
 from duplexer.cli.target import Target, target_options
+from duplexer.driver.retry import Retry
+from duplexer.errors import ConnectionClosed
 
-if TYPE_CHECKING:
-    from duplexer.asyncio.client import ClientConnection
-
-__all__ = ["Plan", "connect", "open_connection"]
+__all__ = ["Plan", "connect", "open_connections"]
 
 OPEN_TIMEOUT = 10.0  #: seconds to open a connection, unless --timeout says otherwise
 
@@ -33,19 +35,38 @@ class Plan(Target):
     json: bool = False
     binary: bool = False
     history: bool = True
+    retry: float | None = None
+    front: str = "asyncio"
+
+    def goes_on(self, closed: ConnectionClosed) -> bool:
+        """Whether to connect again: not after the server has said that it is done (1000)."""
+        return self.retry is not None and (closed.rcvd is None or closed.rcvd.code != 1000)
 
 
-async def open_connection(plan: Plan) -> ClientConnection:
-    """The open connection; raises ``Failure`` with the exit status that fits."""
+async def open_connections(plan: Plan) -> AsyncGenerator[Any, None]:
+    """The open connection, and with ``--retry`` those that follow it.
+
+    Raises ``Failure`` with the exit status that fits.
+    """
     options = plan.arguments(plan.tls())
+    if plan.retry is not None:
+        options["retry"] = Retry(deadline=None if plan.retry == inf else plan.retry)
     try:
-        return await dial(
+        source = connections(
+            plan.front,
             plan.uri,
+            again=plan.retry is not None,
             compression="deflate" if plan.compress else None,
             max_size=plan.max_size,
             open_timeout=OPEN_TIMEOUT if plan.timeout is None else plan.timeout,
             **options,
         )
+        async with contextlib.aclosing(source):
+            async for ws in source:
+                yield ws
+    except ConnectionClosed as closed:
+        note = " ".join(getattr(closed, "__notes__", ["The connection was lost."]))
+        raise Failure(note, "give --retry more seconds", status=Status.CLOSED) from None
     except Exception as error:  # noqa: BLE001 what is not known there is raised again
         raise connect_failure(error, plan.uri) from None
 
@@ -84,6 +105,20 @@ async def open_connection(plan: Plan) -> ClientConnection:
     metavar="SECONDS",
     help="In a pipe, at the end of the input: leave once nothing has been received for this long; "
     "'inf' waits for the server to close.  [default: 1; with -n: inf]",
+)
+@click.option(
+    "--retry",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Connect again, after growing pauses, when that fails or the connection is lost; give up "
+    "when it has failed for so long. 'inf': never.",
+)
+@click.option(
+    "--front",
+    type=click.Choice(FRONTS),
+    default="asyncio",
+    show_default=True,
+    help="The interface of duplexer that does it, to see whether it makes a difference.",
 )
 @click.option("--json", is_flag=True, help="In a pipe: print one JSON object for each message.")
 @click.option("--binary", is_flag=True, help="In a pipe: lines are hex, and sent as binary.")

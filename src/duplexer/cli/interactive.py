@@ -19,21 +19,20 @@ from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.shortcuts import CompleteStyle
 
-from duplexer.cli.connect import open_connection
+from duplexer.cli.connect import open_connections
 from duplexer.cli.outcome import Status
 from duplexer.cli.render import duration, escape, hexdump, indent, parse_hex, preview, size
 from duplexer.cli.screen import MARGIN, STYLE, Screen, open_terminal
 from duplexer.errors import ConnectionClosed, ConnectionClosedOK, close_code_is_sendable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 
     from prompt_toolkit.completion import CompleteEvent
     from prompt_toolkit.document import Document
     from prompt_toolkit.history import History
     from prompt_toolkit.key_binding import KeyPressEvent
 
-    from duplexer.asyncio.client import ClientConnection
     from duplexer.cli.connect import Plan
 
 __all__ = ["Conversation", "interact"]
@@ -122,9 +121,10 @@ def history_of(plan: Plan) -> History:
 class Conversation:
     """One interactive run."""
 
-    def __init__(self, plan: Plan, ws: ClientConnection) -> None:
+    def __init__(self, plan: Plan, ws: Any, others: AsyncGenerator[Any, None]) -> None:
         self._plan = plan
         self._ws = ws
+        self._others = others  # those that follow when it is lost, with --retry
         self._counts = Counts()
         self._closed_by_user = False
         self._screen = Screen()
@@ -169,6 +169,17 @@ class Conversation:
     # -- the server's side -----------------------------------------------------------------------
 
     async def _receive(self) -> ConnectionClosed:
+        while True:
+            closed = await self._receive_from_one()
+            if self._closed_by_user or not self._plan.goes_on(closed):
+                return closed
+            self._screen.say(indent(self._ws.explain(), MARGIN), "class:bad")
+            self._screen.say("connecting again", "class:note")
+            self._ws = await anext(self._others)
+            self._counts.since = time.monotonic()
+            self._screen.say(f"connected to {escape(self._plan.uri)}", "class:good")
+
+    async def _receive_from_one(self) -> ConnectionClosed:
         try:
             while True:
                 message = await self._ws.recv()
@@ -240,10 +251,12 @@ class Conversation:
 
     async def _work(self) -> None:
         """Do what the lines say, one after the other."""
-        with contextlib.suppress(ConnectionClosed):  # the receiving side tells
-            while True:
+        while True:
+            try:
                 await self._do(await self._lines.get())
-        await asyncio.get_running_loop().create_future()
+            except ConnectionClosed:  # the receiving side tells
+                if self._plan.retry is not None and not self._closed_by_user:
+                    self._screen.say("not sent: the connection is lost", "class:bad")
 
     async def _do(self, line: str) -> None:
         if not line:
@@ -326,6 +339,8 @@ class Conversation:
 
 async def interact(plan: Plan) -> int:
     """Run ``duplexer connect`` on a terminal; the exit status."""
-    ws = await open_connection(plan)
-    with patch_stdout():
-        return await Conversation(plan, ws).run()
+    source = open_connections(plan)
+    async with contextlib.aclosing(source):
+        ws = await anext(source)
+        with patch_stdout():
+            return await Conversation(plan, ws, source).run()

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from duplexer.cli.render import escape, preview
-from duplexer.errors import InvalidHandshake, InvalidStatus, InvalidURI
+from duplexer.errors import InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI, ProxyError
 
 __all__ = ["Failure", "Status", "bind_failure", "connect_failure"]
 
@@ -115,6 +115,14 @@ def connect_failure(error: Exception, uri: str, *, timeout_option: str = "--time
         )
     if isinstance(error, InvalidStatus):
         return _refused(error)
+    if isinstance(error, InvalidProxy):
+        return Failure(str(error), "see --proxy", status=Status.USAGE)
+    if isinstance(error, ProxyError):
+        return Failure(
+            str(error),
+            "--proxy URL takes another one, --proxy none none",
+            status=Status.UNREACHABLE,
+        )
     if isinstance(error, InvalidHandshake):
         return Failure(
             f"{uri} did not answer as a WebSocket server does: {error}",

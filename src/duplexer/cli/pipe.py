@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from duplexer.cli.connect import open_connection
+from duplexer.cli.connect import open_connections
 from duplexer.cli.outcome import Failure, Status
 from duplexer.cli.render import escape, parse_hex
 from duplexer.cli.signals import on_signals
@@ -23,7 +23,6 @@ from duplexer.errors import ConnectionClosed, ConnectionClosedOK
 if TYPE_CHECKING:
     import signal
 
-    from duplexer.asyncio.client import ClientConnection
     from duplexer.cli.connect import Plan
 
 __all__ = ["Input", "Output", "pipe"]
@@ -44,6 +43,7 @@ class Input:
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[list[bytes] | None] = asyncio.Queue()
         self._room = threading.Semaphore(2)  # chunks that were read and not yet taken
+        self._ended = False
         threading.Thread(target=self._read, daemon=True, name="input").start()
 
     def _read(self) -> None:
@@ -64,9 +64,14 @@ class Input:
 
     async def lines(self) -> list[bytes] | None:
         """The next lines without their ends, ``None`` at the end of the input."""
+        if self._ended:
+            return None
         lines = await self._queue.get()
         self._room.release()
-        return None if lines is None else [line.removesuffix(b"\r") for line in lines]
+        if lines is None:
+            self._ended = True
+            return None
+        return [line.removesuffix(b"\r") for line in lines]
 
 
 class Output:
@@ -100,18 +105,23 @@ def now() -> str:
 
 
 class Pipe:
-    """One run: the connection between an input and an output."""
+    """One run: the connection, or one after the other, between an input and an output."""
 
-    def __init__(self, plan: Plan, ws: ClientConnection, source: Input, sink: Output) -> None:
+    def __init__(self, plan: Plan, source: Input, sink: Output) -> None:
         self._plan = plan
-        self._ws = ws
+        self._ws: Any = None
         self._source = source
         self._sink = sink
         self._received = 0
         self._heard = 0.0
+        self._number = 0  # of the line that was sent last
+        self._unsent: list[bytes] = []  # lines that were read and not sent yet
+        self.goes_on = False  # whether another connection is wanted
 
-    async def run(self, stopped: asyncio.Future[int]) -> int:
+    async def run(self, ws: Any, stopped: asyncio.Future[int]) -> int:
         """Carry messages both ways until something ends it; the exit status."""
+        self._ws = ws
+        self.goes_on = False
         receiving = asyncio.ensure_future(self._receive())
         sending = asyncio.ensure_future(self._send())
         tasks: set[asyncio.Future[Any]] = {receiving, sending}
@@ -146,7 +156,8 @@ class Pipe:
                 if self._received == self._plan.count:
                     return Status.OK
         except ConnectionClosed as closed:
-            if isinstance(closed, ConnectionClosedOK):
+            self.goes_on = self._plan.goes_on(closed)
+            if isinstance(closed, ConnectionClosedOK) and not self.goes_on:
                 return Status.OK
             for line in self._ws.explain().splitlines():
                 click.echo(escape(line), err=True)
@@ -154,16 +165,19 @@ class Pipe:
 
     async def _send(self) -> None:
         """Send the lines of the input up to its end."""
-        number = 0
         with contextlib.suppress(ConnectionClosed):  # the receiving side tells
-            while (lines := await self._source.lines()) is not None:
-                for line in lines:
-                    number += 1
-                    message = self._message(line, number)
+            while True:
+                while self._unsent:
+                    message = self._message(self._unsent[0], self._number + 1)
                     await self._ws.send(message)
+                    del self._unsent[0]
+                    self._number += 1
                     if self._plan.json:
                         await self._show("sent", message)
-            return
+                lines = await self._source.lines()
+                if lines is None:
+                    return
+                self._unsent = lines
         await asyncio.get_running_loop().create_future()  # no end of input: the connection ended
 
     def _message(self, line: bytes, number: int) -> str | bytes:
@@ -240,17 +254,32 @@ async def pipe(plan: Plan) -> int:
     try:
         async with asyncio.timeout(plan.timeout):
             with on_signals(on_signal):
-                opening = asyncio.ensure_future(open_connection(plan))
-                either: set[asyncio.Future[Any]] = {opening, stopped}
-                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-                if not opening.done():
-                    opening.cancel()
-                    return stopped.result()
-                source, sink = Input(sys.stdin.fileno()), Output(sys.stdout.fileno())
-                return await Pipe(plan, opening.result(), source, sink).run(stopped)
+                return await _run(plan, stopped)
     except TimeoutError:
         raise Failure(
             f"not finished after {plan.timeout:g} s",
             "give --timeout more seconds, or -n fewer messages",
             status=Status.TIMEOUT,
         ) from None
+
+
+async def _run(plan: Plan, stopped: asyncio.Future[int]) -> int:
+    run: Pipe | None = None
+    status = int(Status.CLOSED)
+    source = open_connections(plan)
+    async with contextlib.aclosing(source):
+        while run is None or run.goes_on:
+            opening = asyncio.ensure_future(anext(source))
+            either: set[asyncio.Future[Any]] = {opening, stopped}
+            try:
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                if not opening.done():
+                    opening.cancel()
+                    await asyncio.wait({opening})
+            if opening.cancelled():
+                return stopped.result()
+            if run is None:
+                run = Pipe(plan, Input(sys.stdin.fileno()), Output(sys.stdout.fileno()))
+            status = await run.run(opening.result(), stopped)
+    return status

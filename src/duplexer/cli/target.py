@@ -27,6 +27,7 @@ class Target:
     origin: str | None = None
     ca: str | None = None
     insecure: bool = False
+    proxies: tuple[str, ...] = ()
 
     def tls(self) -> ssl.SSLContext | None:
         """The TLS settings, ``None`` for ``ws://``."""
@@ -57,8 +58,23 @@ class Target:
             "additional_headers": self.headers,
             "subprotocols": self.subprotocols or None,
             "origin": self.origin,
+            "proxy": self.proxy(),
             **({} if context is None else {"ssl": context}),
         }
+
+    def proxy(self) -> bool | str | list[str] | None:
+        """The argument ``proxy`` of ``connect``: the system's unless the options say otherwise."""
+        if not self.proxies:
+            return True
+        if "none" in self.proxies:
+            if len(self.proxies) > 1:
+                raise Failure(
+                    "--proxy none and another --proxy contradict each other",
+                    "give one of them",
+                    status=Status.USAGE,
+                )
+            return None
+        return self.proxies[0] if len(self.proxies) == 1 else list(self.proxies)
 
     def warn(self) -> None:
         """Say on standard error what is not safe."""
@@ -114,6 +130,14 @@ _OPTIONS = (
         "insecure",
         is_flag=True,
         help="Accept any certificate: anybody in between can read and change everything.",
+    ),
+    click.option(
+        "--proxy",
+        "proxies",
+        multiple=True,
+        metavar="URL",
+        help="Proxy to go through: http://, https://, socks5h:// and others; repeated, one after "
+        "the other; 'none' for no proxy.  [default: the system's]",
     ),
 )
 

@@ -98,12 +98,12 @@ def test_now_is_utc() -> None:
 )
 def test_a_line_as_a_message(binary: bool, line: bytes, message: Any) -> None:
     nothing: Any = None
-    pipe = Pipe(Plan(uri="ws://x", binary=binary), nothing, nothing, nothing)
+    pipe = Pipe(Plan(uri="ws://x", binary=binary), nothing, nothing)
     assert pipe._message(line, 1) == message
 
 
 def test_a_line_that_is_no_message() -> None:
     nothing: Any = None
-    pipe = Pipe(Plan(uri="ws://x"), nothing, nothing, nothing)
+    pipe = Pipe(Plan(uri="ws://x"), nothing, nothing)
     with pytest.raises(Failure, match="line 3 of the input is not UTF-8"):
         pipe._message(b"\xff", 3)

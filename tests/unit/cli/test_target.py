@@ -64,6 +64,7 @@ def test_what_connect_is_given() -> None:
         "additional_headers": (),
         "subprotocols": None,
         "origin": None,
+        "proxy": True,
     }
     context = ssl.create_default_context()
     target = Target(uri=URI, headers=(("A", "b"),), subprotocols=("p",), origin="o")
@@ -71,8 +72,21 @@ def test_what_connect_is_given() -> None:
         "additional_headers": (("A", "b"),),
         "subprotocols": ("p",),
         "origin": "o",
+        "proxy": True,
         "ssl": context,
     }
+
+
+def test_the_proxies_are_the_systems_or_none_or_one_or_several() -> None:
+    assert Target(uri=URI).proxy() is True
+    assert Target(uri=URI, proxies=("none",)).proxy() is None
+    assert Target(uri=URI, proxies=("http://p",)).proxy() == "http://p"
+    assert Target(uri=URI, proxies=("http://p", "socks5h://q")).proxy() == [
+        "http://p",
+        "socks5h://q",
+    ]
+    with pytest.raises(Failure, match="contradict"):
+        Target(uri=URI, proxies=("none", "http://p")).proxy()
 
 
 def test_the_options_are_the_fields() -> None:
