@@ -28,7 +28,6 @@ DEPENDENCIES = {
     "zlib_ng": ["extensions/deflate"],
     "isal": ["extensions/deflate"],
     "pypac": ["proxies/"],
-    "werkzeug": ["driver/routing"],
     "truststore": ["driver/tls"],
     "click": ["cli/"],
     "rich": ["cli/"],
