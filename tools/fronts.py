@@ -3,7 +3,8 @@
 Lines are those of code: without blank ones, comments and docstrings. What drives asyncio's event
 loop for everybody (``MACHINERY``: the transport, the awaitables, the accepting) knows nothing of
 ``connect`` and ``serve`` and is counted by itself. Two files are alike by the lines that they share
-in order, of the lines that they have (difflib's ratio), imports apart.
+in order, of the lines that they have (difflib's ratio), imports apart; what only names things is not
+compared.
 
 ``python tools/fronts.py FOLDER...`` measures other packages the same way.
 """
@@ -24,6 +25,7 @@ FRONTS = ("asyncio", "sync", "trio")
 MACHINERY = ("accepting.py", "awaiting.py", "netio.py", "pump.py", "tcp.py")
 MOST_LINES = 2100
 MOST_ALIKE = 0.40
+SMALL = 25  #: a file of fewer lines only names things, and may be as others are
 _SPACE = {
     tokenize.COMMENT,
     tokenize.NL,
@@ -69,7 +71,7 @@ def measure(folders: list[Path], machinery: tuple[str, ...]) -> tuple[int, list[
             apart = path.name in machinery
             if not apart:
                 total += lines
-            if lines:
+            if lines >= SMALL:
                 texts[folder.name, path.name] = text
                 print(f"{folder.name + '/' + path.name:28} {lines:5}{' machinery' * apart}")
     print(f"{'together':28} {total:5}")

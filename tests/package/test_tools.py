@@ -113,8 +113,9 @@ def test_likeness_is_that_of_the_code(tool: Tool) -> None:
 def test_fronts_that_are_alike_are_named(tool: Tool, tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "client.py").write_text(FRONT)
+        (tmp_path / name / "client.py").write_text(FRONT + "x = 1\n" * 20)
+        (tmp_path / name / "names.py").write_text(FRONT)
     (tmp_path / "one/pump.py").write_text("x = 1\n")
     total, alike = tool("fronts").measure([tmp_path / "one", tmp_path / "two"], ("pump.py",))
-    assert total == 12
+    assert total == 64
     assert alike == ["one/client.py and two/client.py are 100% alike"]
