@@ -69,10 +69,10 @@ async def test_a_missing_one_ends_it_and_is_named(front, begins):
     heartbeat = Heartbeat(send=send, expect="pong", every=0.05, timeout=0.05)
     async with front.raw_pair(heartbeat=heartbeat, **QUIET) as (ws, peer):
         await front.thread(peer.send, TEXT, b"something else")
-        assert await ws.recv() == "something else"
         async with front.timeout():
             with pytest.raises(ConnectionClosedError) as caught:
-                await ws.recv()
+                async for message in ws:
+                    assert message == "something else"
         cause = caught.value.__cause__
         assert isinstance(cause, PeerTimeout) and isinstance(cause, TimeoutError)
         assert (cause.name, cause.party) == ("heartbeat", "peer")
