@@ -3,8 +3,8 @@
 Lines are those of code: without blank ones, comments and docstrings. What drives asyncio's event
 loop for everybody (``MACHINERY``: the transport, the awaitables, the accepting) knows nothing of
 ``connect`` and ``serve`` and is counted by itself. Two files are alike by the lines that they share
-in order, of the lines that they have (difflib's ratio), imports apart; what only names things is not
-compared.
+in order, of the lines that they have (difflib's ratio), imports apart; what only names things is
+not compared.
 
 ``python tools/fronts.py FOLDER...`` measures other packages the same way.
 """
