@@ -84,7 +84,7 @@ class Connection(Life):
         """Bytes that were sent and have not been handed to the kernel yet."""
         if self.session is None or self.lost:
             return 0
-        return self.session.cork.size + self._unsent_size
+        return self.session.cork.size + self.outbox.size
 
     # -- receiving -------------------------------------------------------------------------------
 

@@ -13,13 +13,13 @@ Nobody's cancellation reaches these three but that of the nursery around ``run()
 from __future__ import annotations
 
 import os
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import trio
 from trio.lowlevel import cancel_shielded_checkpoint, checkpoint_if_cancelled
 
 from duplexer.driver.conduct import Conduct, Fate
+from duplexer.driver.outbox import Outbox
 from duplexer.trio.opening import BROKEN, READ_SIZE, cause_of, hidden_nursery, seconds
 
 if TYPE_CHECKING:
@@ -65,11 +65,9 @@ class Life(Conduct):
         self._room: trio.Event | None = None  # while reading pauses
         self._alarm = trio.CancelScope()
         self._leaving = False  # nothing is to be written after what there is
-        self._unsent: deque[Any] = deque()
-        self._unsent_size = 0
-        self._written = 0  # by the writer, in all
+        self.outbox = Outbox()  # what is written stays in it until it has left
         self._has_writer = False
-        self._outbox: trio.Event | None = None  # while the writer has nothing to do
+        self._idle: trio.Event | None = None  # while the writer has nothing to do
         self._torn = False  # a part is under way: nobody else may write
         self._write_error: BaseException | None = None
         self._sent = trio.lowlevel.ParkingLot()  # those who wait until what there is has left
@@ -206,7 +204,7 @@ class Life(Conduct):
             with trio.CancelScope(deadline=seconds(self.deadline(now))) as self._alarm:
                 await trio.sleep_forever()
             if self.write_paused:
-                self.open_session().note_written(self._written)
+                self.open_session().note_written(self.outbox.written)
             drop = self.expire(trio.current_time())
             self.settle()
             if drop:
@@ -264,7 +262,7 @@ class Life(Conduct):
                 pass
 
     async def _until_sent(self) -> None:
-        while self._unsent:
+        while self.outbox.size:
             await self._sent.park()
 
     async def _close_stream(self) -> None:
@@ -282,13 +280,13 @@ class Life(Conduct):
         self.flush()
         with trio.move_on_after(GOODBYE):
             try:
-                await self.stream.send_all(b"".join(self._unsent))
+                await self.stream.send_all(self.outbox.take())
             except BROKEN:
                 pass
 
     def _end(self, error: BaseException | None) -> None:
         self.take_end(error or self._write_error)
-        self._unsent.clear()
+        self.outbox.clear()
         self._wake()
         self._sent.unpark_all()
         self._closed.set()
@@ -300,48 +298,42 @@ class Life(Conduct):
         session = self.session
         if session is None or not session.cork.size or self.lost:
             return
-        data = self.outgoing()
+        outbox = self.outbox
+        is_first = not outbox.size
+        outbox.add(self.outgoing())
         if self._write_error is not None:
-            return
-        pieces = [data] if isinstance(data, bytes) else data
-        if self._fd >= 0 and not self._unsent:
-            pieces = self._write_at_once(pieces)
-        if pieces:
-            self._unsent.extend(pieces)
-            self._unsent_size += sum(map(len, pieces))
-            if self._unsent_size > self.limits.write_high:
+            outbox.clear()
+        elif is_first and self._fd >= 0:
+            self._write_at_once()
+        if outbox.size:
+            if outbox.size > self.limits.write_high:
                 self.write_paused = session.congested = True
             self._call_writer()
         if session.restless():
             self._set_alarm()
 
     def _call_writer(self) -> None:
-        if self._outbox is not None:
-            self._outbox.set()
-        elif self._unsent and self._crew is not None and not self._has_writer:
+        if self._idle is not None:
+            self._idle.set()
+        elif self.outbox.size and self._crew is not None and not self._has_writer:
             self._has_writer = True
             self._crew.start_soon(self._write)
 
-    def _write_at_once(self, pieces: list[Any]) -> list[Any]:
+    def _write_at_once(self) -> None:
         try:
-            written = os.writev(self._fd, pieces[:MOST_PIECES])
+            self.outbox.left(os.writev(self._fd, self.outbox.first(MOST_PIECES)))
         except BlockingIOError:
-            return pieces
+            pass
         except OSError as exc:
             self._write_failed(exc)
-            return []
-        while pieces and written >= len(pieces[0]):
-            written -= len(pieces[0])
-            pieces = pieces[1:]
-        return [memoryview(pieces[0])[written:], *pieces[1:]] if pieces else pieces
 
     async def _write(self) -> None:
         timeout = seconds(self.limits.send_timeout)
         try:
             while True:
-                while self._unsent:
+                while self.outbox.size:
                     await checkpoint_if_cancelled()  # or what is cancelled would begin, and tear it
-                    part = self._next_part()
+                    part = self.outbox.head(PART)
                     self._torn = True
                     with trio.move_on_after(timeout) as scope:
                         await self.stream.send_all(part)
@@ -351,36 +343,26 @@ class Life(Conduct):
                         return
                     self._torn = False
                     self._wrote(len(part))
-                self._outbox = trio.Event()
-                await self._outbox.wait()
-                self._outbox = None
+                self._idle = trio.Event()
+                await self._idle.wait()
+                self._idle = None
         except BROKEN as exc:
             self._write_failed(cause_of(exc))
 
-    def _next_part(self) -> Any:
-        first = self._unsent[0]
-        return first if len(first) <= PART else memoryview(first)[:PART]
-
     def _wrote(self, n: int) -> None:
-        # It stays in the list until it has left: others must not write meanwhile.
-        first = self._unsent.popleft()
-        if n < len(first):
-            self._unsent.appendleft(memoryview(first)[n:])
-        self._unsent_size -= n
-        self._written += n
-        if self.write_paused and self._unsent_size * 4 <= self.limits.write_high:
+        self.outbox.left(n)
+        if self.write_paused and self.outbox.size * 4 <= self.limits.write_high:
             self.write_paused = False
             self.open_session().resume_sending()
             self.flush()
             self._sent.unpark_all()
-        elif not self._unsent:
+        elif not self.outbox.size:
             self._sent.unpark_all()
 
     def _write_failed(self, exc: BaseException) -> None:
         # What the peer said before it left may still be there to be read: that is how it ended.
         self._write_error = exc
-        self._unsent.clear()
-        self._unsent_size = 0
+        self.outbox.clear()
         self.write_paused = True  # whoever sends hears of it when it has ended
         self._sent.unpark_all()
         if self._room is not None:

@@ -28,30 +28,13 @@ async def lost(ws):
 
 async def test_keepalive_for_an_hour(memory, autojump):
     async with memory.pair() as (client, server):
-        pings = []
-        client.pong_came, seen = client.pong_came, client.session.match_pong
-
-        def match(payload, now):
-            pings.append(now)
-            return seen(payload, now)
-
         started = trio.current_time()
         await trio.sleep(3600)
         assert client.state is server.state is State.OPEN
+        assert client.session.latency == 0.0  # by this clock an answer takes no time
         await client.send("still there")
         assert await server.recv() == "still there"
         assert trio.current_time() - started >= 3600
-
-
-async def test_a_dead_peer_is_reported_within_the_promise(memory, autojump):
-    async with memory.pair(client={"ping_interval": 20, "ping_timeout": 20}) as (client, server):
-        server._reading.cancel()  # it neither reads nor answers, and does not leave
-        server.stream.send_stream.close_hook = None
-        server.scope.shield = False
-        started = trio.current_time()
-        exc = await lost(client)
-        assert trio.current_time() - started <= 41
-        assert exc.party in ("peer", "network")
 
 
 async def test_a_silent_peer_is_reported_within_the_promise(autojump):
