@@ -16,7 +16,7 @@ from duplexer.trio.server import serve
 
 @pytest.fixture
 def autojump():
-    return trio.testing.MockClock(autojump_threshold=0.01)
+    return trio.testing.MockClock(autojump_threshold=0)
 
 
 @pytest.hookimpl(tryfirst=True)
