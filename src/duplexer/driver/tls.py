@@ -33,11 +33,12 @@ def default_context() -> ssl.SSLContext:
 
 
 class TlsLayer:
-    """One TLS connection, as the client: TLS in TLS, where a socket cannot be wrapped twice.
+    """One TLS connection over any byte stream, which may be TLS itself.
 
     ::
 
         handshake()  ──► bytes to write, or None to be sent what came, until it is done
+        early()      ──► what the peer said along with the last of it
         decrypt(data) ──► what the peer said          encrypt(data) ──► bytes to write
         outgoing()   ──► bytes that TLS itself has to write, after decrypt()
         finish()     ──► the last bytes to write
@@ -45,11 +46,15 @@ class TlsLayer:
     Raises :exc:`ssl.SSLError`, above all :exc:`ssl.SSLCertVerificationError`.
     """
 
-    def __init__(self, context: ssl.SSLContext, server_hostname: str) -> None:
+    def __init__(self, context: ssl.SSLContext, server_hostname: str | None) -> None:
+        """``server_hostname``: whom to ask for, as a client; ``None`` for a server."""
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._object = context.wrap_bio(
-            self._incoming, self._outgoing, server_hostname=server_hostname
+            self._incoming,
+            self._outgoing,
+            server_side=server_hostname is None,
+            server_hostname=server_hostname,
         )
         #: Whether the peer has said that nothing follows (RFC 8446 6.1).
         self.at_end = False
@@ -80,7 +85,11 @@ class TlsLayer:
         if written:
             yield written
 
-    def decrypt(self, data: bytes) -> bytes:
+    def early(self) -> bytes:
+        """What the peer said together with the end of its handshake."""
+        return self._read() if self._incoming.pending else b""
+
+    def decrypt(self, data: bytes | memoryview) -> bytes:
         """What the peer said, as far as it is complete; ``data=b""`` says that the stream ended.
 
         Raises :exc:`ssl.SSLError` if that came before the peer's end: somebody may have cut it.
@@ -89,6 +98,9 @@ class TlsLayer:
             self._incoming.write(data)
         else:
             self._incoming.write_eof()
+        return self._read()
+
+    def _read(self) -> bytes:
         pieces = []
         while not self.at_end:
             try:
@@ -100,7 +112,9 @@ class TlsLayer:
             if not piece:
                 self.at_end = True
             pieces.append(piece)
-        return b"".join(pieces)
+            if not (self._incoming.pending or self._incoming.eof or self._object.pending()):
+                break  # the next read would only say so, by raising
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def encrypt(self, data: bytes) -> bytes:
         """The bytes to write in place of ``data``."""
