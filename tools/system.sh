@@ -59,6 +59,7 @@ for name in "$@"; do
         openssl) need libssl-dev optional has_header openssl/ssl.h ;;
         valgrind) need valgrind optional command -v valgrind ;;
         chromium) need chromium optional command -v chromium ;;
+        strace) need strace optional command -v strace ;;
         ip) need iproute2 optional command -v ip ;;
         squid) need squid optional test -x /usr/sbin/squid ;;
         tinyproxy) need tinyproxy optional test -x /usr/bin/tinyproxy ;;

@@ -87,6 +87,7 @@ class Limits:
 
     # -- the whole process -----------------------------------------------------------------------
     max_connections: int | None = None  #: of one server; beyond: 503
+    max_threads: int = 1000  #: of one server of ``duplexer.sync``; a tenth is for telling 503
     backlog: int = 1024  #: connections that the kernel may hold before we accept them
 
     def __post_init__(self) -> None:

@@ -27,6 +27,7 @@ import trustme
 
 from tests.contract.fronts.asyncio_front import AsyncioFront
 from tests.contract.fronts.base import Front
+from tests.contract.fronts.sync_front import SyncFront
 from tests.contract.fronts.trio_front import TrioFront
 
 # -- certificates --------------------------------------------------------------------------------
@@ -57,6 +58,7 @@ def client_context(authority: trustme.CA) -> ssl.SSLContext:
 FRONTS: dict[str, Callable[[], Front]] = {
     "asyncio": functools.partial(AsyncioFront, "asyncio"),
     "uvloop": functools.partial(AsyncioFront, "uvloop"),
+    "sync": SyncFront,
     "trio": TrioFront,
 }
 WIRES = ("plain", "tls")
@@ -67,7 +69,10 @@ def _fronts(metafunc: pytest.Metafunc) -> list[str]:
     about = metafunc.definition.path.name.split("_")[1]
     if about == "asyncio":
         return ["asyncio", "uvloop"]
-    return [about] if about in FRONTS else list(FRONTS)
+    if about in FRONTS:
+        return [about]
+    cancels = metafunc.definition.get_closest_marker("cancels")
+    return [name for name in FRONTS if not (cancels and name == "sync")]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -122,6 +127,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "plain_only: has nothing to do with TLS")
+    config.addinivalue_line("markers", "cancels: what blocks a thread cannot be cancelled")
 
 
 @pytest.fixture(autouse=True)

@@ -192,7 +192,7 @@ async def test_send_waits_for_a_peer_that_does_not_read(front):
             n = len(sent)
             assert n < 99
             ws = next(iter(server.connections))
-            assert 0 < ws.buffered_amount < 64 * 1024 + 2 * 100_000
+            await front.until(lambda: 0 < ws.buffered_amount < 64 * 1024 + 2 * 100_000)
             frames = [await front.thread(peer.recv) for _ in range(100)]
             assert {len(frame.payload) for frame in frames} == {100_000}
             await front.until(lambda: len(sent) == 100)

@@ -192,6 +192,7 @@ async def test_closing_the_server_with_a_peer_that_never_answers(front):
         assert front.now() - started < 2
 
 
+@pytest.mark.cancels
 async def test_an_async_hook_that_runs_when_the_peer_leaves(front):
     started, ended = [], []
 

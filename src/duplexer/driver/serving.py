@@ -119,3 +119,7 @@ class ServeBase:
         self.logger = logger or logging.getLogger("duplexer.server")
         self.create_connection = create_connection
         self.own = own
+        self.take_own()
+
+    def take_own(self) -> None:
+        """Check ``own``, the front's own arguments."""

@@ -1,0 +1,287 @@
+"""A connection of threads: what its user calls. What it does meanwhile is ``pump``."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterable, Iterator
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Self
+
+from duplexer.driver.conduct import converted
+from duplexer.driver.streaming import WHOLE, Fragments, Pieces, check_message
+from duplexer.errors import ConnectionClosed, ConnectionClosedOK
+from duplexer.sync.keeper import KEEPER
+from duplexer.sync.pump import Pump
+
+if TYPE_CHECKING:
+    import socket
+
+__all__ = ["Connection", "Pong", "Stream"]
+
+
+class Pong(threading.Event):
+    """Is set when a Ping has been answered, or cannot be any more."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self._connection = connection
+        #: seconds from the Ping to its Pong, ``None`` before
+        self.latency: float | None = None
+        self.error: BaseException | None = None
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the Pong; false if it has not come within ``timeout`` seconds.
+
+        Raises :exc:`~duplexer.errors.ConnectionClosed` if it cannot come any more.
+        """
+        self._connection.work(self._is_settled, None, timeout)
+        if self.error is not None:
+            raise self.error
+        return self.is_set()
+
+    def _is_settled(self, _: None, now: float) -> bool | None:
+        return self.is_set() or None
+
+
+class Stream(Pieces):
+    """The pieces of one message, as an iterator."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str | bytes:
+        connection = self._connection
+        while not self.finished:
+            with connection.mutex:
+                self.begin()
+            try:
+                message = connection.receive(self.reader, None)
+            except ConnectionClosed:
+                self.close()
+                raise
+            except BaseException:  # Ctrl-C
+                with connection.mutex:
+                    self.pause()
+                raise
+            with connection.mutex:
+                piece = self.take(message)
+            if piece is not None:
+                return piece
+        raise StopIteration
+
+    def close(self) -> None:
+        """Discard the rest of the message."""
+        with self._connection.mutex:
+            self.leave()
+        self.finished = True
+
+    def __del__(self) -> None:
+        # It may come in any thread, even while this one holds the mutex: left for later.
+        if self._connection.streaming is self.reader:
+            self._connection.deserted = self
+
+
+class Connection(Pump):
+    """A WebSocket connection: the common part of clients' and servers'.
+
+    One thread may receive while others send, ping and close.
+    """
+
+    def __repr__(self) -> str:
+        return self._describe(remote=self.remote_address)
+
+    # -- what the user asks ----------------------------------------------------------------------
+
+    @property
+    def socket(self) -> socket.socket:
+        """What it runs on. Its bytes are the connection's; its options may be changed."""
+        return self.wire.sock
+
+    @property
+    def local_address(self) -> Any:
+        """Our address; for IP a pair of host and port."""
+        return self._addresses[0]
+
+    @property
+    def remote_address(self) -> Any:
+        """The peer's address; for IP a pair of host and port."""
+        return self._addresses[1]
+
+    @property
+    def buffered_amount(self) -> int:
+        """Bytes that were sent and have not been handed to the kernel yet."""
+        return 0 if self.lost or self.session is None else self.wire.pending
+
+    # -- receiving -------------------------------------------------------------------------------
+
+    def recv(self, timeout: float | None = None, decode: bool | None = None) -> Any:
+        """Receive the next message: ``str`` for text, ``bytes`` for binary.
+
+        ``TimeoutError`` if none has come within ``timeout`` seconds (0: if none is there); nothing
+        is lost by that. ``decode=True`` gives ``str`` and ``decode=False`` gives ``bytes``
+        whatever was sent. Raises :exc:`~duplexer.errors.ConnectionClosed` when there will be no
+        more, :exc:`~duplexer.errors.ConcurrencyError` while another thread receives.
+        """
+        message = self.receive(None, timeout)
+        if message is None:
+            raise TimeoutError(f"no message came within {timeout} s")
+        return message if decode is None else converted(message, decode)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Messages until the connection is closed properly.
+
+        Raises :exc:`~duplexer.errors.ConnectionClosedError` if it ends in any other way.
+        """
+        try:
+            while True:
+                yield self.receive(None, None)
+        except ConnectionClosedOK:
+            return
+
+    def recv_streaming(self, decode: bool | None = None) -> Stream:
+        """Receive the next message in pieces, as they come, without holding all of it.
+
+        The pieces follow the reads, not the peer's fragments. Leaving the iteration early discards
+        the rest of the message. ``Limits.max_message`` still holds for the whole. ``decode`` is as
+        in ``recv()``.
+        """
+        return Stream(self, decode)
+
+    # -- sending ---------------------------------------------------------------------------------
+
+    def send(self, message: Any, text: bool | None = None, *, compress: bool | None = None) -> None:
+        """Send a message: ``str`` as text, bytes-like as binary, unless ``text`` says otherwise.
+
+        An iterable of either is sent as fragments of one message. It returns when the kernel has
+        all of it, and waits while the peer does not read. ``compress`` overrides the extension's
+        choice for this message. Raises :exc:`~duplexer.errors.ConnectionClosed`.
+        """
+        if type(message) is not str and type(message) is not bytes:
+            message = check_message(message)
+            if isinstance(message, AsyncIterable):
+                raise TypeError("message must be str, bytes-like or an iterable, not an async one")
+            if not isinstance(message, WHOLE):
+                self._send_fragments(message, text, compress)
+                return
+        with self.mutex:
+            if self.fragmenting is not None:
+                self.await_turn()
+            self.put(message, text, compress)
+            mark = self.push(attended=True)
+        self.finish(mark)
+
+    def send_nowait(
+        self, message: Any, text: bool | None = None, *, compress: bool | None = None
+    ) -> None:
+        """Send a message without waiting; what the kernel does not take at once is buffered.
+
+        Raises ``BufferError`` when more than ``Limits.write_hard`` bytes are.
+        """
+        if not isinstance(check_message(message), WHOLE):
+            raise TypeError("message must be str or bytes-like: pieces are sent by send()")
+        with self.mutex:
+            self.check_room(self.wire.pending)
+            self.put(message, text, compress)
+            self.push()
+
+    def _send_fragments(self, pieces: Any, text: bool | None, compress: bool | None) -> None:
+        with self.mutex:
+            self.await_turn()
+            fragments = Fragments(self.open_session(), text, compress)
+            self.fragmenting = threading.get_ident()
+        try:
+            for piece in pieces:
+                with self.mutex:
+                    fragments.put(piece)
+                    mark = self.push(attended=True)
+                self.finish(mark)
+            with self.mutex:
+                fragments.end()
+                mark = self.push(attended=True)
+        except BaseException as exc:
+            with self.mutex:
+                if fragments.fail(exc):
+                    self.settle(monotonic())
+            raise
+        finally:
+            with self.mutex:
+                self.fragmenting = None
+                self.changed.notify_all()
+        self.finish(mark)
+
+    def ping(self, data: Any = None) -> Pong:
+        """Send a Ping; ``wait()`` on what it gives back for the Pong.
+
+        ``data`` is at most 125 bytes (``str`` is encoded), chosen at random when not given.
+        Raises :exc:`~duplexer.errors.ConcurrencyError` if a Ping with it is under way.
+        """
+        pong = Pong(self)
+        with self.mutex:
+            self.put_ping(data, pong, monotonic())
+            self.push()
+        KEEPER.add(self)  # the Pong is to be read though nobody waits for it
+        return pong
+
+    def pong(self, data: Any = b"") -> None:
+        """Send a Pong that nobody asked for (RFC 6455 5.5.3)."""
+        with self.mutex:
+            self.put_pong(data)
+            self.push()
+
+    def pong_came(self, token: Any, latency: float) -> None:
+        """See :class:`~duplexer.driver.conduct.Conduct`."""
+        token.latency = latency
+        token.set()
+
+    def ping_failed(self, token: Any, error: BaseException) -> None:
+        """See :class:`~duplexer.driver.conduct.Conduct`."""
+        token.error = error
+        token.set()
+
+    # -- closing ---------------------------------------------------------------------------------
+
+    def close(self, code: int | None = 1000, reason: str = "") -> None:
+        """Close the connection, and wait until it is closed. Closing twice does nothing.
+
+        ``code`` is 1000 to 1003, 1007 to 1014 or 3000 to 4999 (``ValueError`` otherwise); ``None``
+        sends an empty Close. ``reason`` is at most 123 bytes of UTF-8 (RFC 6455 5.5.1). It takes
+        no longer than ``close_timeout``. Another thread's ``recv()`` is woken up by it.
+        """
+        self._start_close(code, reason, attended=True)
+        try:
+            self.wait_closed()
+        except BaseException:  # Ctrl-C
+            KEEPER.add(self, at_once=True)
+            raise
+
+    def start_close(self, code: int | None = 1000, reason: str = "") -> None:
+        """Send a Close without waiting for what follows."""
+        self._start_close(code, reason, attended=False)
+
+    def _start_close(self, code: int | None, reason: str, *, attended: bool) -> None:
+        with self.mutex:
+            now = monotonic()
+            if self.session is None:
+                self.drop()
+            elif self.put_close(code, reason, now):
+                self.settle(now, attended=attended)
+
+    def wait_closed(self, timeout: float | None = None) -> bool:
+        """Wait until the connection is closed, by whomever; false after ``timeout`` seconds."""
+        return self.work(self._is_lost, None, timeout) is not None
+
+    def _is_lost(self, _: None, now: float) -> bool | None:
+        return self.lost or None
+
+    def abort(self) -> None:
+        """Drop the connection at once, without a Close."""
+        with self.mutex:
+            self.drop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, exc_type: object, exc: object, tb: object) -> None:
+        self.close(1000 if exc_type is None else 1011)

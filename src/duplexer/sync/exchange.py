@@ -1,0 +1,108 @@
+"""Carrying out the steps of an opening: what is read and written before there is a session."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import socket
+import ssl
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from duplexer.driver.conduct import ReadClock
+from duplexer.driver.steps import Call, Read, Write
+from duplexer.sync.wire import FOREVER, Wire, wait
+
+if TYPE_CHECKING:
+    from duplexer.driver.tls import TlsLayer
+    from duplexer.limits import Limits
+
+__all__ = ["Exchange"]
+
+
+class Exchange:
+    """Carries out steps on ``wire``, until it is ``until``."""
+
+    def __init__(self, wire: Any, limits: Limits, until: float) -> None:
+        self.wire: Wire = wire
+        self.limits = limits
+        self.until = until
+        self._clock = ReadClock()
+        self._early = b""  # what came along with the end of a TLS handshake
+
+    def run(self, steps: Any) -> Any:
+        """Do what ``steps`` want, and give back what they end in."""
+        act, value = steps.send, None
+        while True:
+            try:
+                step = act(value)
+            except StopIteration as end:
+                return end.value
+            try:
+                act, value = steps.send, self.do(step)
+            except Exception as exc:  # noqa: BLE001 - thrown in where it belongs
+                act, value = steps.throw, exc
+
+    def do(self, step: Any) -> Any:
+        """One of them."""
+        if isinstance(step, Read):
+            due = self._clock.due(step, monotonic())
+            return self._read(self.until if due is None else min(due, self.until))
+        if isinstance(step, Write):
+            return self._write(step.data)
+        assert isinstance(step, Call)
+        value = step.function(*step.args)
+        if inspect.iscoroutine(value):
+            value.close()
+            raise TypeError(f"{step.function!r} must not be async: nothing awaits it here")
+        return value
+
+    def _read(self, until: float) -> bytes:
+        data, self._early = self._early, b""
+        while not data:
+            left = until - monotonic()
+            if left <= 0:
+                raise TimeoutError("nothing came in time")
+            got = self.wire.read(min(left, FOREVER))
+            data = self.wire.opened(got[0]) if got else b""
+            if 0 in got or self.wire.at_end:
+                break
+        return data
+
+    def _write(self, data: bytes) -> None:
+        timeout = self.limits.send_timeout
+        until = self.until if timeout is None else min(self.until, monotonic() + timeout)
+        self.wire.put(data)
+        while self.wire.pending:
+            left = until - monotonic()
+            if left <= 0:
+                raise TimeoutError("the peer does not read")
+            wait(self.wire.sock, read=False, write=True, timeout=min(left, FOREVER))
+            self.wire.flush()
+
+    def secure(self, layer: TlsLayer) -> None:
+        """From here on there is TLS."""
+        shaking = layer.handshake()
+        try:
+            wanted = next(shaking)
+            while True:
+                if wanted is None:
+                    wanted = shaking.send(self._read(self.until))
+                else:
+                    self._write(wanted)
+                    wanted = next(shaking)
+        except StopIteration:
+            pass
+        except ssl.SSLError:
+            with contextlib.suppress(OSError):
+                self._write(layer.outgoing())  # why: the peer is to know
+            raise
+        self.wire.layers.append(layer)
+        self._early = layer.early()
+
+    def linger(self) -> None:
+        """Nothing follows: read to the end, or our last words would be lost with a reset."""
+        self.wire.finish()
+        self.wire.shutdown(socket.SHUT_WR)
+        while self._read(self.until):
+            pass

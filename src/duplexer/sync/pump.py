@@ -1,0 +1,371 @@
+"""How a connection of threads moves: whoever waits for something does its work meanwhile.
+
+::
+
+    recv() ─┐            ┌─ one at a time reads, without the lock
+    close() ├─► work() ──┤
+    ping()  ┘            └─ the others sleep until it has handed over what came
+
+Everything that changes the connection holds ``mutex``; nobody waits while holding it. What is due
+while no thread of the application is here is the keeper's to do (``duplexer.sync.keeper``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from duplexer.driver.conduct import Conduct, Fate
+from duplexer.errors import ConcurrencyError
+from duplexer.sync.keeper import KEEPER, READ, WRITE
+from duplexer.sync.wire import FOREVER, Wire, wait
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable
+
+    from duplexer.driver.streaming import Pieces
+    from duplexer.handshake.negotiate import Agreement
+    from duplexer.limits import Limits
+
+__all__ = ["Pump"]
+
+#: Seconds that a deadline may be missed by, if a thread looks round then.
+PATIENCE = 0.1
+
+
+class Pump(Conduct):
+    """Reads, writes and waits, for ``duplexer.sync.connection``; see above."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        limits: Limits,
+        logger: logging.Logger | logging.LoggerAdapter[Any],
+        *,
+        server: bool,
+    ) -> None:
+        super().__init__(limits, logger, server=server)
+        self.wire = wire
+        self.mutex = threading.Lock()
+        self.changed = threading.Condition(self.mutex)
+        self.receiver = False  # a thread waits in recv()
+        self.fragmenting: int | None = None  # the thread whose fragments are under way
+        self.deserted: Pieces | None = None  # it was forgotten in the middle of a message
+        self.reading = False  # a thread reads, without the mutex
+        self.wakes_at = 0.0  # when it looks round, at the latest
+        self.visits = 0  # how often a thread has come to read
+        self._seen = -1  # visits when the keeper came
+        self._polling = 0  # threads that wait until they can write
+        self._sleeping = 0  # threads that wait for what others do
+        self._due = inf
+        self._moved = 0.0  # when bytes last left
+        self._finished = False  # we said that nothing follows
+        self._ended = False  # the peer did
+        self._addresses = (wire.sock.getsockname(), wire.sock.getpeername())
+
+    def established(self, agreement: Agreement, rest: bytes) -> None:
+        """The handshake is done, ``rest`` is what came after it."""
+        now = self._moved = monotonic()
+        with self.mutex:
+            self.establish(agreement, rest, now)
+            self.settle(now)
+        if self.limits.ping_interval is not None or self.staying is not None:
+            KEEPER.add(self)
+
+    def is_receiving(self) -> bool:
+        """Whether a thread waits for a message."""
+        return self.receiver
+
+    # -- work ------------------------------------------------------------------------------------
+
+    def work(
+        self, done: Callable[[Any, float], Any], argument: Any, timeout: float | None = None
+    ) -> Any:
+        """Read and write until ``done(argument, now)`` gives something, and give that back.
+
+        ``None`` after ``timeout`` seconds; 0 looks at what is there already.
+        """
+        until = inf if timeout is None else monotonic() + timeout
+        tried = False
+        with self.mutex:
+            while True:
+                now = monotonic()
+                if now >= self._due:
+                    self.settle(now)
+                result = done(argument, now)
+                if result is not None or (tried and now >= until):
+                    return result
+                self._wait(now, min(until, self._due, now + FOREVER))
+                tried = True
+
+    def _wait(self, now: float, until: float) -> None:
+        # The mutex is held before and after, but not while it waits.
+        wire, session = self.wire, self.session
+        if session is not None and session.breach is not None and not self.receiver:
+            session.conclude()  # whoever might answer what came before does something else
+            self.settle(now)
+        elif not self.reading and not self._ended and self.wants_bytes():
+            self._read(now, until)
+        elif wire.pending and not self.lost:
+            self._polling += 1
+            self.mutex.release()
+            writable = False
+            try:
+                writable = wait(wire.sock, read=False, write=True, timeout=until - now)
+            finally:
+                self.mutex.acquire()
+                self._polling -= 1
+                self._leave()
+            self.settle(monotonic(), writable=writable)
+        else:
+            self._sleep(until - now)
+
+    def _sleep(self, timeout: float | None) -> None:
+        self._sleeping += 1
+        try:
+            self.changed.wait(timeout)
+        finally:
+            self._sleeping -= 1
+
+    def _read(self, now: float, until: float) -> None:
+        wire = self.wire
+        got: list[int] = []
+        error: OSError | None = None
+        self.reading = True
+        self.wakes_at = until
+        self.visits += 1
+        polls = wire.pending > 0
+        writable = False
+        self._polling += polls
+        self.mutex.release()
+        try:
+            if polls:
+                writable = wait(wire.sock, read=True, write=True, timeout=until - now)
+                until = now
+            got = wire.read(until - now)
+        except OSError as exc:
+            error = exc
+        finally:
+            self.mutex.acquire()
+            self.reading = False
+            self._polling -= polls
+            self._arrived(got, error, writable)
+
+    def _arrived(self, got: list[int], error: OSError | None, writable: bool) -> None:
+        if self.lost:
+            self._leave()
+            return
+        session = self.session
+        assert session is not None
+        now = monotonic()
+        try:
+            if got:
+                self._feed(got[0], now)
+        except OSError as exc:  # TLS
+            error = exc
+        if error is not None:
+            self.drop(error)
+        elif (
+            self._ended
+            or session.cork.size
+            or self.wire.pending
+            or not session.is_open
+            or session.restless()
+        ):
+            self.settle(now, writable=writable)
+        if self._sleeping:
+            self.changed.notify_all()
+
+    def _feed(self, n: int, now: float) -> None:
+        wire = self.wire
+        if not n:
+            self._ended = True
+        elif wire.layers:
+            data = wire.opened(n)
+            self.take_in(data, 0, len(data), now)
+            self._ended = wire.at_end
+        else:
+            self.take_in(wire.buffer, 0, n, now)
+
+    def settle(self, now: float, *, writable: bool = False, attended: bool = False) -> None:
+        """After whatever happened: write, and see what is to become of the byte stream.
+
+        ``writable``: a wait until it can be written is over. ``attended``: this thread will wait
+        for what is left to be done.
+        """
+        session, wire = self.session, self.wire
+        if session is None or self.lost:
+            return
+        try:
+            self._write(now, writable)
+            if now >= self._due:
+                if wire.pending:
+                    session.note_written(wire.total - wire.pending)
+                over = self.expire(now)
+                self._write(now, False)  # a Ping, or the last words
+                if over:
+                    self.drop()
+                    return
+            if wire.pending:
+                if self._ended:
+                    session.start_closing(now)  # what is buffered has so long to leave
+            elif self._ended or self.fate() is Fate.CLOSE:
+                wire.finish()
+                self.drop()
+                return
+            elif self.fate() is Fate.LINGER and not self._finished:
+                self._finished = True
+                wire.finish()
+                wire.shutdown(socket.SHUT_WR)
+        except OSError as exc:
+            self._break(exc)
+            return
+        due = self.deadline(now)
+        self._due = inf if due is None else due
+        if wire.pending and self.limits.send_timeout is not None:
+            stalled = self._moved + self.limits.send_timeout
+            if now >= stalled:
+                self.drop(self.stalled())
+                return
+            self._due = min(self._due, stalled)
+        if (wire.pending or not session.is_open) and not (attended or self._polling):
+            KEEPER.add(self, at_once=wire.pending > 0)
+        if self._sleeping:
+            self.changed.notify_all()
+
+    def _write(self, now: float, writable: bool) -> None:
+        wire, session = self.wire, self.session
+        assert session is not None
+        if wire.torn:
+            raise ConnectionAbortedError("a write was interrupted: what went out is not known")
+        while True:
+            # Whoever waits until it can be written does the writing: others would write what it
+            # waits for, and leave it waiting for what has happened already.
+            if not wire.pending or ((writable or not self._polling) and wire.flush()):
+                self._moved = now
+            data = self.outgoing()
+            if data:
+                wire.put(data)
+            if wire.pending or not session.congested:
+                session.congested = wire.pending > 0
+                return
+            session.resume_sending()
+
+    def _break(self, error: OSError) -> None:
+        # It cannot be written to any more. What the peer said before may still be there.
+        self.wire.discard()
+        self.wire.shutdown(socket.SHUT_RDWR)
+        if not self.reading:
+            now = monotonic()
+            with contextlib.suppress(OSError):
+                while self.wants_bytes() and any(got := self.wire.read(0)):
+                    self._feed(got[0], now)
+        self.drop(error)
+
+    def drop(self, error: BaseException | None = None) -> None:
+        """The byte stream is over, by ``error`` if there is one."""
+        if self.lost:
+            return
+        self.take_end(error)
+        self.wire.discard()
+        self.wire.shutdown(socket.SHUT_RDWR)
+        KEEPER.forget(self)
+        self._leave()
+        if self._sleeping:
+            self.changed.notify_all()
+
+    def _leave(self) -> None:
+        # Whoever still waits for the socket is woken up, and closes it in our place.
+        if self.lost and not self.reading and not self._polling:
+            self.wire.sock.close()
+
+    def tend(self, now: float, readable: bool) -> tuple[int, float]:
+        """The keeper has come: what it is to wait for, and until when."""
+        with self.mutex:
+            idle, self._seen = self._seen == self.visits, self.visits
+            # Before anybody is judged: what may have come meanwhile.
+            looks = (readable or now >= self._due) and not self._ended and self.wants_bytes()
+            if looks and not self.reading:
+                try:
+                    got, error = self.wire.read(0), None
+                except OSError as exc:
+                    got, error = [], exc
+                self._arrived(got, error, False)
+            session = self.open_session()
+            if idle and not self.receiver:
+                session.conclude()
+            if now >= self._due or self.wire.pending or session.cork.size:
+                self.settle(now, attended=True)
+            if self.lost:
+                return 0, inf
+            wants = idle and not self.reading and not self._ended and self.wants_bytes()
+            writes = self.wire.pending > 0 and not self._polling
+            looks = self.reading and self.wakes_at <= self._due + PATIENCE
+            return wants * READ | writes * WRITE, inf if looks else self._due
+
+    # -- messages ---------------------------------------------------------------------------------
+
+    def receive(self, reader: Any, timeout: float | None) -> Any:
+        """The next message for ``reader`` (see ``next_message``); ``None`` after ``timeout``."""
+        with self.mutex:
+            if self.deserted is not None:
+                self.deserted.leave()
+                self.deserted = None
+            message = self.next_message(reader, 0.0)
+            if message is not None:
+                return message
+            self.receiver = True
+        try:
+            return self.work(self._next, reader, timeout)
+        finally:
+            self.receiver = False
+
+    def _next(self, reader: Any, now: float) -> Any:
+        self.receiver = False  # it is this thread that does not wait now
+        message = self.next_message(reader, now)
+        self.receiver = message is None
+        return message
+
+    def push(self, *, attended: bool = False) -> int:
+        """Write what was put: 0 if the kernel took all, otherwise a mark for ``finish()``."""
+        wire, session = self.wire, self.open_session()
+        if not (wire.pending or wire.torn):
+            try:
+                wire.put(self.outgoing())
+            except OSError as exc:
+                self._break(exc)
+            else:
+                if not wire.pending and not session.restless():
+                    return 0
+        self.settle(monotonic(), attended=attended)
+        if self.lost:
+            raise session.closed_error()
+        return wire.total if wire.pending else 0
+
+    def finish(self, mark: int) -> None:
+        """Wait until what ``push()`` could not write has been written."""
+        if mark:
+            try:
+                self.work(self._is_written, mark)
+            except BaseException:
+                if not self.lost:  # Ctrl-C
+                    KEEPER.add(self, at_once=True)
+                raise
+
+    def _is_written(self, mark: int, now: float) -> bool | None:
+        wire = self.wire
+        if self.lost:
+            raise self.open_session().closed_error()
+        return wire.total - wire.pending >= mark or None
+
+    def await_turn(self) -> None:
+        """Wait until nobody's fragments are under way; the mutex is held."""
+        while self.fragmenting is not None:
+            if self.fragmenting == threading.get_ident():
+                raise ConcurrencyError("send() is called by the pieces of a message being sent")
+            self._sleep(None)

@@ -1,0 +1,345 @@
+"""A server with a thread for each connection: ``serve``, ``unix_serve``, ``broadcast``."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import errno
+import inspect
+import os
+import selectors
+import socket
+import threading
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Self
+
+from duplexer.driver.accept import open_server
+from duplexer.driver.fanning import fan_out
+from duplexer.driver.handling import close_code_after, report_refusal
+from duplexer.driver.serving import ServeBase
+from duplexer.driver.tls import TlsLayer
+from duplexer.http.messages import make_response
+from duplexer.sync.connection import Connection
+from duplexer.sync.exchange import Exchange
+from duplexer.sync.wire import Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from duplexer.core.prepared import Prepared
+    from duplexer.http.messages import Response
+
+__all__ = ["Server", "ServerConnection", "broadcast", "serve", "unix_serve"]
+
+#: The process or the system has run out of something that others may give back.
+EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+#: Seconds before trying again after that.
+PAUSE = 0.5
+
+
+class ServerConnection(Connection):
+    """A connection to a client: what the handler is called with, in a thread of its own."""
+
+    def __init__(self, server: Server, wire: Wire) -> None:
+        super().__init__(wire, server.limits, server.logger, server=True)
+        self.server = server
+
+    def respond(self, status: int, text: str) -> Response:
+        """A response with ``text``, to be given back by ``process_request``."""
+        return make_response(status, text.encode())
+
+    def is_full(self) -> bool:
+        """Whether the server has as many connections as it may have."""
+        return len(self.server.connections) >= self.server.most
+
+    def open(self) -> bool:
+        """Answer requests until one becomes a WebSocket; false if none has."""
+        server, limits = self.server, self.limits
+        timeout = limits.open_timeout
+        exchange = Exchange(self.wire, limits, inf if timeout is None else monotonic() + timeout)
+        outcome = None
+        try:
+            if server.context is not None:
+                exchange.secure(TlsLayer(server.context, None))
+            exchange.until = inf  # from here on each read has a time of its own
+            secure = server.context is not None
+            outcome = exchange.run(open_server(self, server.serving, secure=secure))
+        except Exception as exc:  # noqa: BLE001 - it is reported
+            report_refusal(self, exc)
+        if outcome is not None:
+            self.established(*outcome)
+            return True
+        with contextlib.suppress(OSError):  # of a peer that has left, or does not leave
+            exchange.until = monotonic() + (limits.close_timeout or 0)
+            exchange.linger()
+        return False
+
+
+class Server(ServeBase):
+    """Serve WebSockets on ``host`` and ``port``: it listens at once.
+
+    ::
+
+        with serve(handler, "localhost", 8765) as server:
+            server.serve_forever()
+
+    Inside the ``with`` connections are accepted, by a thread; leaving it closes the server.
+    ``handler`` is called in a thread for each connection, ``Limits.max_threads`` at a time, and
+    so are ``process_request`` and what answers plain HTTP. Beside the arguments of
+    :class:`~duplexer.driver.serving.ServeBase` there are
+
+    * ``sock``: a bound socket to listen on; it is ours from now on. ``path``: of a Unix socket.
+    * ``family``, ``backlog``, ``reuse_port``: for the listening sockets.
+    """
+
+    OWN_ARGUMENTS = frozenset({"backlog", "family", "path", "reuse_port", "sock"})
+
+    def take_own(self) -> None:
+        """See :class:`~duplexer.driver.serving.ServeBase`."""
+        if not callable(self.handler) or inspect.iscoroutinefunction(self.handler):
+            kind = "an async one" if callable(self.handler) else type(self.handler).__name__
+            raise TypeError(f"handler must be a function, not {kind}")
+        threads, most = self.limits.max_threads, self.limits.max_connections
+        # A tenth is left for those who are to be told that there is no room.
+        self.most = min(threads - threads // 10, inf if most is None else most)
+        self.closing = False
+        self.opening: set[ServerConnection] = set()
+        self._connections: set[ServerConnection] = set()
+        self._changed = threading.Condition()
+        self._closed_with = (1001, "")
+        self._surroundings = contextvars.copy_context()  # what handlers see
+        self._acceptor: threading.Thread | None = None
+        self._bell, self._ear = socket.socketpair()
+        try:
+            self.sockets = tuple(_listening(*self.where, self.limits.backlog, **self.own))
+        except BaseException:
+            self._bell.close()
+            self._ear.close()
+            raise
+
+    @property
+    def connections(self) -> set[ServerConnection]:
+        """Those that are open or closing now, or whose handlers still run."""
+        with self._changed:
+            return self._connections.copy()
+
+    @property
+    def socket(self) -> socket.socket:
+        """The listening socket; the first one if there are several."""
+        return self.sockets[0]
+
+    def fileno(self) -> int:
+        """The descriptor of ``socket``."""
+        return self.socket.fileno()
+
+    def is_serving(self) -> bool:
+        """Whether it accepts connections."""
+        return self._acceptor is not None and not self.closing
+
+    def start_serving(self) -> None:
+        """Start accepting connections, in a thread."""
+        with self._changed:
+            if self._acceptor is None and not self.closing:
+                self._acceptor = threading.Thread(target=self._accept_all, daemon=True)
+                self._acceptor.name = "duplexer-acceptor"
+                self._acceptor.start()
+
+    def serve_forever(self) -> None:
+        """Accept connections until it is closed, or this is interrupted: then it is closed."""
+        self.start_serving()
+        try:
+            with self._changed:
+                self._changed.wait_for(lambda: self.closing)
+        finally:
+            self.shutdown()
+
+    def close(self, close_connections: bool = True, code: int = 1001, reason: str = "") -> None:
+        """Stop accepting; close connections with ``code`` unless told not to. Does not wait."""
+        with self._changed:
+            if self.closing:
+                return
+            self.closing = True
+            self._closed_with = (code, reason)
+            self._changed.notify_all()
+        self._bell.send(b"!")
+        if self._acceptor is not None:
+            self._acceptor.join()  # it waits for nobody
+        for sock in (*self.sockets, self._bell, self._ear):
+            sock.close()
+        self.sockets = ()
+        for connection in list(self.opening):
+            connection.wire.shutdown(socket.SHUT_RDWR)
+        if close_connections:
+            for connection in self.connections:
+                connection.start_close(code, reason)
+
+    def wait_closed(self, timeout: float | None = None) -> bool:
+        """Wait until it is closed and all handlers have finished; false after ``timeout``."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: self.closing and not self._connections and not self.opening, timeout
+            )
+
+    def shutdown(self, code: int = 1001, reason: str = "") -> None:
+        """``close()``, then wait: for ``close_timeout`` twice at most.
+
+        Once for connections to be closed, once for their handlers to notice. A thread cannot be
+        ended from outside: handlers that go on are named in the log, and end with the process.
+        """
+        self.close(True, code, reason)
+        timeout = self.limits.close_timeout
+        if not self.wait_closed(None if timeout is None else 2 * timeout):
+            left = ", ".join(map(str, self.connections))
+            self.logger.warning("handlers have not finished: %s", left)
+
+    def __enter__(self) -> Self:
+        self.start_serving()
+        return self
+
+    def __exit__(self, exc_type: object, exc: object, tb: object) -> None:
+        self.shutdown()
+
+    # -- connections -----------------------------------------------------------------------------
+
+    def _accept_all(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            for sock in (*self.sockets, self._ear):
+                selector.register(sock, selectors.EVENT_READ)
+            while not self.closing:
+                for key, _ in selector.select():
+                    if key.fileobj is not self._ear:
+                        self._accept(key.fileobj)
+
+    def _accept(self, sock: Any) -> None:
+        with self._changed:  # for room
+            self._changed.wait_for(
+                lambda: (
+                    self.closing
+                    or len(self.opening) + len(self._connections) < self.limits.max_threads
+                )
+            )
+            if self.closing:
+                return
+        try:
+            accepted, _ = sock.accept()
+        except (BlockingIOError, ConnectionError):
+            return  # it left before we came
+        except OSError as exc:
+            self._pause(exc)
+            return
+        try:
+            make = self.create_connection or ServerConnection
+            connection = make(self, Wire(accepted))
+        except OSError:  # it has left already
+            accepted.close()
+            return
+        self.opening.add(connection)
+        thread = threading.Thread(target=self._live, args=(connection,), daemon=True)
+        thread.name = f"duplexer-{connection.remote_address}"
+        try:
+            thread.start()
+        except RuntimeError as exc:  # the system has no more threads
+            self._forget(connection)
+            self._pause(exc)
+
+    def _pause(self, error: Exception) -> None:
+        if isinstance(error, OSError) and error.errno not in EXHAUSTED:
+            raise error
+        self.logger.error("accepting pauses for %s s: %s", PAUSE, error)
+        with self._changed:
+            self._changed.wait_for(lambda: self.closing, PAUSE)
+
+    def _live(self, connection: ServerConnection) -> None:
+        try:
+            if not connection.open():
+                return
+            with self._changed:
+                self.opening.discard(connection)
+                self._connections.add(connection)
+            if self.closing:
+                connection.close(*self._closed_with)
+                return
+            error = None
+            try:
+                self._surroundings.copy().run(self.handler, connection)
+            except BaseException as exc:  # noqa: BLE001 - the user's code: it is logged
+                error = exc
+            connection.close(close_code_after(connection, error))
+        except Exception:
+            self.logger.exception("connection failed")
+        finally:
+            self._forget(connection)
+
+    def _forget(self, connection: ServerConnection) -> None:
+        connection.abort()
+        with self._changed:
+            self.opening.discard(connection)
+            self._connections.discard(connection)
+            self._changed.notify_all()
+
+
+serve = Server
+
+
+def _listening(
+    host: Any,
+    port: int | None,
+    most_waiting: int,
+    *,
+    backlog: int | None = None,
+    family: int = 0,
+    path: Any = None,
+    reuse_port: bool = False,
+    sock: socket.socket | None = None,
+) -> list[socket.socket]:
+    """Listening sockets, one for each address."""
+    if sum(x is not None for x in (sock, path)) + (host is not None or port is not None) != 1:
+        raise ValueError("serve() needs a port, or a path, or sock: one of them")
+    found: list[socket.socket] = []
+    try:
+        if sock is not None:
+            found.append(sock)
+        elif path is not None:
+            found.append(socket.socket(socket.AF_UNIX))
+            found[0].bind(os.fspath(path))
+        else:
+            hosts = [host or None] if host is None or isinstance(host, str) else host
+            infos = [
+                info
+                for one in hosts
+                for info in socket.getaddrinfo(
+                    one, port or 0, family, socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+                )
+            ]
+            found += (
+                socket.create_server(address, family=kind, reuse_port=reuse_port)
+                for kind, _, _, _, address in dict.fromkeys(infos)
+            )
+        for one in found:
+            one.listen(backlog or most_waiting)
+            one.setblocking(False)
+    except BaseException:
+        for one in found:
+            one.close()
+        raise
+    return found
+
+
+def unix_serve(handler: Any, path: str | None = None, **kwargs: Any) -> Server:
+    """Serve WebSockets on the Unix socket at ``path``; otherwise as :class:`Server`."""
+    return Server(handler, path=path, **kwargs)
+
+
+def broadcast(
+    connections: Iterable[Connection],
+    message: str | bytes | bytearray | memoryview | Prepared,
+    raise_exceptions: bool = False,
+    text: bool | None = None,
+) -> None:
+    """Send a message to many connections, framed and compressed once, waiting for none.
+
+    See :func:`~duplexer.driver.fanning.fan_out` for who is passed over.
+    """
+    fan_out(connections, message, raise_exceptions, text)

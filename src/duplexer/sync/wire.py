@@ -1,0 +1,178 @@
+"""A socket, and the TLS on it: reading blocks for as long as it is told to, writing never.
+
+The socket is a blocking one: a read is one system call, which the kernel itself ends when its time
+is over (``SO_RCVTIMEO``), and a write is one that takes what fits (``MSG_DONTWAIT``). TLS is done
+in memory, so that reading and writing need no lock while they wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import struct
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from duplexer.driver.tls import TlsLayer
+
+__all__ = ["FOREVER", "Wire", "wait"]
+
+#: Seconds that are for ever, where the system wants a number.
+FOREVER = 86400.0
+
+#: As much as is read at once. Pages of it that no message ever reached take no memory.
+BUFFER = 256 * 1024
+
+#: Windows has neither flag nor format: there the socket does not block, and ``select`` waits.
+HAS_FLAGS = hasattr(socket, "MSG_DONTWAIT") and hasattr(select, "poll")
+DONTWAIT = socket.MSG_DONTWAIT if HAS_FLAGS else 0
+
+#: Seconds that a read may end too late (at most an eighth of its time), so that the kernel does
+#: not have to be told anew for each one.
+SLACK = 0.25
+
+
+def wait(sock: socket.socket, *, read: bool, write: bool, timeout: float) -> bool:
+    """Wait until ``sock`` can be read, or written, or ``timeout`` seconds are over.
+
+    Says whether it can be written.
+    """
+    if not HAS_FLAGS:
+        mine = [sock]
+        _, writable, broken = select.select(mine * read, mine * write, mine * write, timeout)
+        return bool(writable or broken)
+    poll = select.poll()
+    poll.register(sock, read * select.POLLIN | write * select.POLLOUT)
+    # Rounded up: what is due in half a millisecond must not be asked for again and again.
+    found = poll.poll(max(0.0, timeout) * 1000 + 1)
+    return bool(found) and found[0][1] != select.POLLIN
+
+
+class Wire:
+    """One byte stream. Who reads is its user's to settle, and who writes."""
+
+    __slots__ = ("_armed", "_into", "_left", "buffer", "layers", "pending", "sock", "torn", "total")
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(HAS_FLAGS)
+        if sock.family != getattr(socket, "AF_UNIX", None):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = sock
+        self.buffer = bytearray(BUFFER)
+        self._into = (self.buffer,)
+        self.layers: list[TlsLayer] = []
+        self._armed = 0.0  # seconds after which the kernel ends a read
+        self._left: deque[memoryview] = deque()  # what the kernel has not taken yet
+        self.pending = 0  # its size
+        self.total = 0  # bytes that were ever put, encrypted
+        self.torn = False  # a write was interrupted (Ctrl-C): nobody knows how much of it went out
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the peer's TLS has said that nothing follows."""
+        return bool(self.layers) and self.layers[-1].at_end
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def read(self, timeout: float) -> list[int]:
+        """Wait for bytes, and read them into ``buffer``: their number, 0 at the end of the stream.
+
+        The list is empty if nothing came for ``timeout`` seconds (0: if nothing is there).
+        """
+        got: list[int] = []
+        with contextlib.suppress(BlockingIOError):
+            if timeout <= 0:
+                got.append(self.sock.recv_into(self.buffer, 0, DONTWAIT))
+                return got
+            if not HAS_FLAGS:
+                wait(self.sock, read=True, write=False, timeout=timeout)
+            elif not timeout / 2 <= self._armed <= timeout + min(SLACK, timeout / 8):
+                self._arm(timeout)
+            # In one go: between the call and keeping what it gave nothing may be raised, not even
+            # by Ctrl-C, or bytes were lost.
+            got.extend(map(self.sock.recv_into, self._into))
+        return got
+
+    def _arm(self, timeout: float) -> None:
+        whole = int(timeout)
+        value = struct.pack("@ll", whole, int((timeout - whole) * 1e6) + 1)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+        self._armed = timeout
+
+    def opened(self, n: int) -> bytes:
+        """The first ``n`` bytes of ``buffer``, without the TLS round them."""
+        data: Any = memoryview(self.buffer)[:n]
+        for i, layer in enumerate(self.layers):
+            data = layer.decrypt(data)
+            self._put(layer.outgoing(), self.layers[:i])
+        return bytes(data)
+
+    # -- writing -----------------------------------------------------------------------------------
+
+    def put(self, data: bytes | list[Any]) -> None:
+        """Write as much as the kernel takes; the rest of it is ``pending``."""
+        self.torn = True
+        if isinstance(data, list) and (self.layers or not HAS_FLAGS):
+            data = b"".join(data)
+        if isinstance(data, list):
+            waits = self.pending > 0
+            self._keep(data)
+            self.total += sum(map(len, data))
+            if not waits:
+                self.flush()
+        else:
+            self._put(data, self.layers)
+        self.torn = False
+
+    def _put(self, data: bytes, layers: list[TlsLayer]) -> None:
+        for layer in reversed(layers):
+            data = layer.encrypt(data) if data else data
+        if not data:
+            return
+        self.total += len(data)
+        n = 0
+        if not self.pending:
+            with contextlib.suppress(BlockingIOError):
+                n = self.sock.send(data, DONTWAIT)
+        if n < len(data):
+            self._keep([memoryview(data)[n:]])
+
+    def _keep(self, pieces: list[Any]) -> None:
+        self._left.extend(map(memoryview, pieces))
+        self.pending += sum(map(len, pieces))
+
+    def flush(self) -> int:
+        """Write what is pending, as far as the kernel takes it: so many bytes."""
+        before = self.pending
+        self.torn = True
+        with contextlib.suppress(BlockingIOError):
+            while self._left:
+                if len(self._left) > 1 and HAS_FLAGS:
+                    n = self.sock.sendmsg(list(islice(self._left, 64)), (), DONTWAIT)
+                else:
+                    n = self.sock.send(self._left[0], DONTWAIT)
+                self.pending -= n
+                while self._left and n >= len(self._left[0]):
+                    n -= len(self._left.popleft())
+                if n:
+                    self._left[0] = self._left[0][n:]
+        self.torn = False
+        return before - self.pending
+
+    def discard(self) -> None:
+        """Nobody takes what is pending."""
+        self._left.clear()
+        self.pending = 0
+
+    def finish(self) -> None:
+        """TLS has words of its own for saying that nothing follows."""
+        for i in range(len(self.layers), 0, -1):
+            self._put(self.layers[i - 1].finish(), self.layers[: i - 1])
+
+    def shutdown(self, how: int) -> None:
+        """Say that nothing follows; with ``SHUT_RDWR`` whoever reads is woken up."""
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(how)

@@ -1,0 +1,255 @@
+"""How a connection of threads moves: system calls, interruptions, failures in the middle."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from duplexer import ConnectionClosedError, Limits
+from duplexer.sync import connect
+from tests.contract.peers import CLOSE, TEXT, RawListener, close_body
+from tests.unit.sync.conftest import Background, Serving, until
+
+ROOT = Path(__file__).parents[3]
+
+ROUND_TRIPS = """
+import os, sys
+from duplexer.sync import connect
+with connect(sys.argv[1], proxy=None, compression=None) as ws:
+    def talk(n):
+        for _ in range(n):
+            ws.send("x" * 32)
+            ws.recv()
+    talk(20)
+    os.read(0, 1)  # a mark: everything after it is counted
+    talk(200)
+    os.read(0, 1)
+    ws.abort()
+"""
+
+
+class Counting(socket.socket):
+    """A socket that says what is asked of the kernel."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.calls: list[str] = []
+
+
+for name in ("send", "sendmsg", "recv_into", "setsockopt"):
+
+    def counted(self: Any, *args: Any, name: str = name) -> Any:
+        self.calls.append(name)
+        return getattr(socket.socket, name)(self, *args)
+
+    setattr(Counting, name, counted)
+
+
+def test_a_round_trip_is_two_calls(serving: Serving) -> None:
+    with serving() as (server, uri):
+        sock = Counting()
+        sock.connect(server.socket.getsockname())
+        with connect(uri, sock=sock, compression=None) as ws:
+            for _ in range(20):
+                ws.send("x" * 32)
+                ws.recv()
+            sock.calls.clear()
+            for _ in range(200):
+                ws.send("x" * 32)
+                ws.recv()
+            told = [call for call in sock.calls if call != "setsockopt"]
+            assert told == ["send", "recv_into"] * 200
+            # Its deadline moves on with time, not with messages.
+            assert len(sock.calls) - len(told) < 100
+
+
+def test_a_round_trip_is_two_system_calls(serving: Serving, tmp_path: Path) -> None:
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("needs strace")
+    trial = subprocess.run([strace, "-qq", "true"], capture_output=True)
+    if trial.returncode:
+        pytest.skip("needs ptrace")
+    log = tmp_path / "calls"
+    with serving() as (_, uri):
+        running = subprocess.Popen(
+            [strace, "-qq", "-o", log, sys.executable, "-c", ROUND_TRIPS, uri],
+            stdin=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        )
+        assert running.stdin is not None
+        running.communicate(b"12", timeout=60)
+        assert running.returncode == 0
+    lines = log.read_text().splitlines()
+    first, last = (i for i, line in enumerate(lines) if line.startswith("read(0, "))
+    calls = [line.partition("(")[0] for line in lines[first + 1 : last]]
+    moved = [call for call in calls if call in ("sendto", "recvfrom")]
+    assert moved == ["sendto", "recvfrom"] * 200
+    # Anything else is rare: the kernel is told of a new deadline, the interpreter takes memory.
+    assert len(calls) - len(moved) < 100
+
+
+INTERRUPTED = """
+import sys, threading
+from duplexer.sync import connect, serve
+
+what, uri = sys.argv[1:]
+if what == "serve":
+    server = serve(lambda ws: None, "127.0.0.1", 0)
+    with server:
+        print("ready", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+    sys.exit()
+if what == "connect":
+    print("ready", flush=True)
+    try:
+        connect(uri, proxy=None, open_timeout=None).open()
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+    sys.exit()
+with connect(uri, proxy=None, compression=None, close_timeout=0.1) as ws:
+    def other():
+        while not ws.is_receiving():
+            pass
+        print("ready", flush=True)
+    calls = {
+        "recv": ws.recv,
+        "timeout": lambda: ws.recv(timeout=1000),
+        "stream": lambda: next(ws.recv_streaming()),
+        "send": lambda: ws.send(b"x" * 50_000_000),
+        "pong": lambda: ws.ping().wait(),
+        "wait_closed": ws.wait_closed,
+        "close": ws.close,
+    }
+    print("ready", flush=True)
+    try:
+        calls[what]()
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["recv", "timeout", "stream", "send", "pong", "wait_closed", "close", "connect", "serve"],
+)
+def test_ctrl_c_ends_every_wait(what: str) -> None:
+    listener = RawListener(None)
+    address = f"127.0.0.1:{listener.sock.getsockname()[1]}"
+    running = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, what, f"ws://{address}/"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    )
+    assert running.stdout is not None
+    peer = None
+    try:
+        if what != "serve":
+            peer = listener.accept(handshake=what != "connect")
+        assert running.stdout.readline() == "ready\n"
+        # It may not have come to its wait yet: then it is told again.
+        for _ in range(100):
+            running.send_signal(signal.SIGINT)
+            try:
+                out, _ = running.communicate(timeout=0.3)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        assert "interrupted" in out or running.returncode == -signal.SIGINT
+        assert running.returncode in (0, -signal.SIGINT)
+    finally:
+        running.kill()
+        running.wait()
+        running.stdout.close()
+        if peer is not None:
+            peer.close()
+        listener.close()
+
+
+def raw_pair(**kwargs: Any) -> Any:
+    listener = RawListener(None)
+    accepting = Background(listener.accept)
+    ws = connect(
+        f"ws://127.0.0.1:{listener.sock.getsockname()[1]}/", proxy=None, compression=None, **kwargs
+    ).open()
+    listener.close()
+    return ws, accepting.outcome()
+
+
+def test_the_last_words_of_a_peer_that_is_gone_are_heard() -> None:
+    """Writing fails, but what it said before is still there to be read."""
+    ws, peer = raw_pair(ping_interval=None)
+    peer.send(TEXT, b"last message")
+    peer.send(CLOSE, close_body(4000, "good night"))
+    peer.close()
+    with pytest.raises(ConnectionClosedError) as caught:
+        while True:
+            ws.send(b"x" * 100_000)
+    assert caught.value.rcvd is not None and caught.value.rcvd.code == 4000
+    assert ws.recv() == "last message"
+    assert ws.wait_closed(10)
+
+
+def test_a_write_that_was_interrupted_ends_the_connection() -> None:
+    ws, peer = raw_pair()
+    ws.wire.torn = True
+    with pytest.raises(ConnectionClosedError) as caught:
+        ws.send("half of something may be out")
+    assert isinstance(caught.value.__cause__, ConnectionAbortedError)
+    peer.close()
+
+
+def test_who_waits_for_its_turn_to_send_learns_of_the_end() -> None:
+    ws, peer = raw_pair()
+    begun, gate = threading.Event(), threading.Event()
+
+    def pieces() -> Any:
+        yield "a"
+        begun.set()
+        gate.wait(10)
+        yield "b"
+
+    one = Background(ws.send, pieces())
+    assert begun.wait(10)
+    other = Background(ws.send, "other")
+    until(lambda: ws._sleeping)
+    ws.abort()
+    gate.set()
+    for each in (one, other):
+        with pytest.raises(ConnectionClosedError):
+            each.outcome()
+    peer.close()
+
+
+def test_a_peer_that_never_reads_is_given_up() -> None:
+    ws, peer = raw_pair(limits=Limits(send_timeout=0.1, ping_interval=None))
+    with pytest.raises(ConnectionClosedError) as caught:
+        ws.send(b"x" * 50_000_000)
+    assert "send_timeout" in str(caught.value.__cause__)
+    peer.close()
+
+
+def test_several_senders_whose_bytes_one_of_them_writes() -> None:
+    ws, peer = raw_pair()
+    sending = [Background(ws.send, b"x" * 8_000_000) for _ in range(4)]
+    until(lambda: ws._polling == 4)
+    frames = [peer.recv() for _ in range(4)]
+    assert [len(frame.payload) for frame in frames] == [8_000_000] * 4
+    for each in sending:
+        each.outcome()
+    assert ws.buffered_amount == 0
+    ws.abort()
+    peer.close()

@@ -1,0 +1,212 @@
+"""``serve`` for threads. What every front does is in tests/contract/."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import errno
+import http.client
+import socket
+import threading
+from typing import Any
+
+import pytest
+
+from duplexer import InvalidHandshake, InvalidStatus, Limits
+from duplexer.http.messages import Response, make_response
+from duplexer.sync import ServerConnection, broadcast, connect, serve, unix_connect, unix_serve
+from duplexer.sync import server as module
+from tests.contract.peers import Raw
+from tests.unit.sync.conftest import Background, Serving, echo, until
+
+
+def test_serving_for_ever_and_shutting_down() -> None:
+    server = serve(echo, "127.0.0.1", 0)
+    assert not server.is_serving()
+    assert server.fileno() == server.socket.fileno()
+    running = Background(server.serve_forever)
+    with connect(f"ws://127.0.0.1:{server.socket.getsockname()[1]}/", proxy=None) as ws:
+        ws.send("x")
+        assert ws.recv() == "x"
+        assert server.is_serving()
+        server.shutdown(1012, "back soon")
+        assert ws.wait_closed(10)
+        assert (ws.close_code, ws.close_reason) == (1012, "back soon")
+    running.outcome()
+    assert server.sockets == ()
+    server.shutdown()
+
+
+def test_a_handler_that_does_not_return_is_named(caplog: Any) -> None:
+    gate = threading.Event()
+    with serve(lambda ws: gate.wait(10), "127.0.0.1", 0, close_timeout=0.1) as server:
+        with connect(f"ws://127.0.0.1:{server.socket.getsockname()[1]}/", proxy=None):
+            until(lambda: server.connections)
+            server.shutdown()
+    assert "handlers have not finished" in caplog.text
+    assert not server.wait_closed(0)
+    gate.set()
+    assert server.wait_closed(10)
+
+
+def test_threads_are_bounded_and_the_last_ones_say_503(serving: Serving) -> None:
+    with serving(limits=Limits(max_threads=10)) as (server, uri):
+        inside = [connect(uri, proxy=None).open() for _ in range(9)]
+        with pytest.raises(InvalidStatus) as caught:
+            connect(uri, proxy=None).open()
+        assert caught.value.response.status_code == 503
+        address = server.socket.getsockname()
+        silent = Raw.dial(address, handshake=False)
+        until(lambda: server.opening)
+        waiting = Background(connect(uri, proxy=None).open)  # nobody is there to let it in
+        silent.close()
+        with pytest.raises(InvalidStatus):
+            waiting.outcome()
+        for ws in inside:
+            ws.close()
+        with connect(uri, proxy=None) as ws:
+            ws.send("room again")
+            assert ws.recv() == "room again"
+
+
+def test_handlers_see_the_context_of_who_serves(serving: Serving) -> None:
+    variable = contextvars.ContextVar("variable", default="outside")
+    variable.set("inside")
+    seen = []
+
+    def handler(ws: Any) -> None:
+        seen.append(variable.get())
+        variable.set("changed by another connection")
+
+    with serving(handler) as (_, uri):
+        for _ in range(2):
+            with connect(uri, proxy=None) as ws:
+                ws.wait_closed()
+    assert seen == ["inside", "inside"]
+
+
+def test_no_more_descriptors(serving: Serving, monkeypatch: Any, caplog: Any) -> None:
+    monkeypatch.setattr(module, "PAUSE", 0.02)
+    refusals = [OSError(errno.EMFILE, "too many open files")] * 2
+
+    class Exhausted:
+        def __init__(self, sock: socket.socket) -> None:
+            self.sock = sock
+
+        def accept(self) -> Any:
+            if refusals:
+                raise refusals.pop()
+            return self.sock.accept()
+
+    accept = module.Server._accept
+    monkeypatch.setattr(module.Server, "_accept", lambda self, sock: accept(self, Exhausted(sock)))
+    with serving() as (_, uri), connect(uri, proxy=None) as ws:
+        ws.send("x")
+        assert ws.recv() == "x"
+    assert not refusals
+    assert caplog.text.count("accepting pauses") == 2
+
+
+def test_no_more_threads(serving: Serving, monkeypatch: Any, caplog: Any) -> None:
+    monkeypatch.setattr(module, "PAUSE", 0.02)
+    with serving() as (server, uri):
+        until(server.is_serving)
+        failures = [RuntimeError("can't start new thread")]
+        start = threading.Thread.start
+
+        def fail(thread: threading.Thread) -> None:
+            if failures and str(thread.name).startswith("duplexer-("):
+                raise failures.pop()
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", fail)
+        with pytest.raises((OSError, InvalidHandshake)):
+            connect(uri, proxy=None).open()
+        with connect(uri, proxy=None) as ws:
+            ws.send("x")
+            assert ws.recv() == "x"
+    assert "can't start new thread" in caplog.text
+
+
+def test_plain_http_on_the_same_port(serving: Serving) -> None:
+    def answer(request: Any) -> Response:
+        assert threading.current_thread() is not threading.main_thread()
+        return make_response(200, b"fine\n")
+
+    with serving(http={"/health": answer}) as (server, _):
+        client = http.client.HTTPConnection(*server.socket.getsockname(), timeout=10)
+        for _ in range(2):  # over one connection
+            client.request("GET", "/health")
+            response = client.getresponse()
+            assert (response.status, response.read()) == (200, b"fine\n")
+        client.close()
+        until(lambda: not server.opening)
+
+
+def test_connections_of_ones_own(serving: Serving) -> None:
+    class Mine(ServerConnection):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            self.user = "nobody"
+
+    def handler(ws: Any) -> None:
+        ws.send(ws.user)
+
+    with serving(handler, create_connection=Mine) as (_, uri), connect(uri, proxy=None) as ws:
+        assert ws.recv() == "nobody"
+
+
+def test_broadcasting_waits_for_nobody(serving: Serving) -> None:
+    def handler(ws: Any) -> None:
+        ws.wait_closed()
+
+    with serving(handler, limits=Limits(write_hard=1_000_000), compression=None) as (server, uri):
+        slow = Raw.dial(server.socket.getsockname(), receive_buffer=4096)
+        with connect(uri, proxy=None, compression=None) as good:
+            until(lambda: len(server.connections) == 2)
+            while len(server.connections) == 2:
+                broadcast(server.connections, b"x" * 500_000)
+                assert len(good.recv(timeout=10)) == 500_000
+            broadcast(server.connections, "still here")
+            assert good.recv(timeout=10) == "still here"
+        slow.close()
+
+
+def test_unix_sockets(tmp_path: Any) -> None:
+    path = str(tmp_path / "socket")
+    with unix_serve(echo, path), unix_connect(path) as ws:
+        ws.send("through a file")
+        assert ws.recv() == "through a file"
+
+
+def test_sockets_of_ones_own_and_several_addresses() -> None:
+    given = socket.create_server(("127.0.0.1", 0))
+    with serve(echo, sock=given) as server:
+        assert server.socket is given
+        with connect(f"ws://127.0.0.1:{given.getsockname()[1]}/", proxy=None) as ws:
+            ws.send("x")
+            assert ws.recv() == "x"
+    assert given.fileno() == -1
+    with serve(echo, ["127.0.0.1", "127.0.0.2"], 0) as server:
+        assert [sock.getsockname()[0] for sock in server.sockets] == ["127.0.0.1", "127.0.0.2"]
+        for sock in server.sockets:
+            with connect("ws://{}:{}/".format(*sock.getsockname()), proxy=None) as ws:
+                ws.send("x")
+                assert ws.recv() == "x"
+
+
+def test_what_is_wrong_is_said_at_once() -> None:
+    async def handler(ws: Any) -> None: ...
+
+    for wrong in (handler, None, "handler"):
+        with pytest.raises(TypeError, match="handler must be a function"):
+            serve(wrong, "127.0.0.1", 0)
+    with pytest.raises(ValueError, match="one of them"):
+        serve(echo)
+    with pytest.raises(ValueError, match="one of them"):
+        serve(echo, "127.0.0.1", 0, path="/tmp/socket")
+    with pytest.raises(TypeError, match="loop"):
+        serve(echo, "127.0.0.1", 0, loop=asyncio)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        with pytest.raises(OSError):
+            serve(echo, *taken.getsockname())
