@@ -11,7 +11,7 @@ from pathlib import Path
 
 import trustme
 
-from duplexer import connect, serve
+from duplexer import ServerConnection, connect, serve
 from tests.docs.pages import ROOT, TIMEOUT, environment, free_port, stop, wait_for_port
 
 EXAMPLES = ROOT / "examples"
@@ -168,3 +168,37 @@ async def test_listener() -> None:
 async def test_prepared() -> None:
     lines = (await run("prepared.py")).splitlines()
     assert sorted(lines) == ["ordered: article 42", "ordered: article 7", "ordered: article 999"]
+
+
+async def test_threads() -> None:
+    assert await run("threads.py", free_port()) == "hello\nb'\\x00\\x01'\n"
+
+
+async def test_trio() -> None:
+    assert await run("trio_echo.py", free_port()) == "hello\nnothing more\n"
+
+
+async def test_browser_client() -> None:
+    async with running("echo_server.py") as uri:
+        printed = await run("browser_client.py", uri)
+    assert printed == "message hello\nclose 1000 True\n"
+
+
+async def test_staying_connected() -> None:
+    """The first connection is cut before anything is acknowledged, the second one answers."""
+    seen: list[object] = []
+
+    async def handler(ws: ServerConnection) -> None:
+        assert ws.request is not None
+        seen.extend([ws.request.headers["Authorization"], await ws.recv()])
+        if len(seen) == 2:
+            ws.abort()
+        else:
+            await ws.send("done")
+
+    async with serve(handler, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        printed = await run("staying_connected.py", f"ws://127.0.0.1:{port}")
+    assert seen == ["Bearer token-1", "an order", "Bearer token-2", "an order"]
+    states = ["connecting", "open", "lost", "connecting", "open"]
+    assert printed == "".join(f"now {state}\n" for state in states) + "done\n"
