@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import functools
+import math
 import os
 import socket
 import ssl as ssl_module
@@ -17,6 +18,7 @@ from duplexer.asyncio import tcp
 from duplexer.driver.connecting import Where
 from duplexer.driver.eyeballs import Candidate, Race, candidates, literal
 from duplexer.driver.steps import Call, Connect, Disconnect, Read, Resolve, StartTls, Write
+from duplexer.driver.turns import Patience
 from duplexer.errors import ProxyError
 
 if TYPE_CHECKING:
@@ -86,6 +88,7 @@ class Dialler:
         self._connection = connection
         self._opening = opening
         self._limit = limit
+        self._patience = Patience(self._stop_clock, self._start_clock)
         self._own = opening.base.own
         self._sock: socket.socket | None = None  # what we have got so far ...
         self._stream: _Stream | None = None  # ... or this, once there is TLS to a proxy
@@ -224,7 +227,8 @@ class Dialler:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if candidate.local is not None:
                 sock.bind(candidate.local)
-            await _sock_connect(self._loop, sock, candidate.address)
+            with self._patience.trying():
+                await _sock_connect(self._loop, sock, candidate.address)
         except BaseException:
             if sock is not None:
                 sock.close()
@@ -239,18 +243,24 @@ class Dialler:
         turn = self._opening.take_turn(address, wake)
         if turn is None or turn.granted:
             return turn
-        self._reschedule(None)  # the time is for connecting, not for standing in line
         try:
-            await event.wait()
+            with self._patience.waiting():
+                await event.wait()
         except BaseException:
             turn.leave()
             raise
-        self._reschedule(self._opening.base.limits.open_timeout)
         return turn
 
-    def _reschedule(self, seconds: float | None) -> None:
-        if not self._limit.expired():
-            self._limit.reschedule(None if seconds is None else self._loop.time() + seconds)
+    def _stop_clock(self) -> float:
+        due = self._limit.when()
+        if due is None or self._limit.expired():
+            return math.inf
+        self._limit.reschedule(None)
+        return due - self._loop.time()
+
+    def _start_clock(self, left: float) -> None:
+        if left < math.inf and not self._limit.expired():
+            self._limit.reschedule(self._loop.time() + left)
 
     # -- TLS, and the end of the way -------------------------------------------------------------
 

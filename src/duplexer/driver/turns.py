@@ -8,14 +8,15 @@ very machine are not counted: nobody else could be harmed.
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Iterator
 
-__all__ = ["TURNS", "Turn", "Turns", "is_counted"]
+__all__ = ["TURNS", "Patience", "Turn", "Turns", "is_counted"]
 
 
 class Turn:
@@ -69,7 +70,9 @@ class Turns:
 
     def forget(self) -> None:
         """Begin anew: after a fork the connections under way are the parent's."""
-        self._lock = threading.Lock()
+        # A collection of garbage may close a coroutine that gives its turn back, in the midst of
+        # any of this: the same thread must be let in again.
+        self._lock = threading.RLock()
         self._places: dict[Hashable, _Place] = {}
 
     def enter(self, key: Hashable, most: int, wake: Callable[[], object] | None = None) -> Turn:
@@ -104,6 +107,54 @@ class Turns:
                     place.count += 1
             if not place.count and not place.waiting:
                 del self._places[turn.key]
+
+
+class Patience:
+    """The time for connecting, which stands still while all that goes on is standing in line.
+
+    Of several addresses that are tried at once (RFC 8305) some may wait for their turn while
+    others are being connected to: then it runs, and it runs on whichever of them is given up.
+    ``stop()`` stops a front's clock and gives the seconds that were left, ``go(left)`` sets it
+    going again.
+    """
+
+    def __init__(self, stop: Callable[[], float], go: Callable[[float], None]) -> None:
+        self._stop = stop
+        self._go = go
+        self._left: float | None = None  # when it was stopped
+        self._waiting = 0
+        self._trying = 0
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """An address waits for its turn."""
+        self._waiting += 1
+        self._settle()
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+            self._settle()
+
+    @contextlib.contextmanager
+    def trying(self) -> Iterator[None]:
+        """An address is being connected to."""
+        self._trying += 1
+        self._settle()
+        try:
+            yield
+        finally:
+            self._trying -= 1
+            self._settle()
+
+    def _settle(self) -> None:
+        left = self._left
+        if self._waiting and not self._trying:
+            if left is None:
+                self._left = self._stop()
+        elif left is not None:
+            self._left = None
+            self._go(left)
 
 
 #: Those of this process.

@@ -13,6 +13,7 @@ from duplexer.driver.dial import open_client
 from duplexer.driver.eyeballs import Candidate, Race, candidates, literal
 from duplexer.driver.retry import advance, connect_retrying
 from duplexer.driver.steps import Connect, Disconnect, Resolve, StartTls
+from duplexer.driver.turns import Patience
 from duplexer.errors import InvalidStatus
 from duplexer.trio.connection import Connection
 from duplexer.trio.opening import Exchange, follow, hidden_nursery, seconds
@@ -36,6 +37,7 @@ class _Dialler(Exchange):
         super().__init__(None, opening.base.limits)
         self._opening = opening
         self._limit = limit
+        self._patience = Patience(self._stop_clock, self._start_clock)
         self._given = given
 
     async def do(self, step: Any) -> Any:
@@ -128,7 +130,8 @@ class _Dialler(Exchange):
             sock = trio.socket.socket(candidate.family, candidate.type, candidate.proto)
             if candidate.local is not None:
                 await sock.bind(candidate.local)
-            await sock.connect(candidate.address)
+            with self._patience.trying():
+                await sock.connect(candidate.address)
             return trio.SocketStream(sock)
         except BaseException:
             if sock is not None:
@@ -143,15 +146,21 @@ class _Dialler(Exchange):
         turn = self._opening.take_turn(address, lambda: token.run_sync_soon(granted.set))
         if turn is None or turn.granted:
             return turn
-        deadline = self._limit.deadline - trio.current_time()
-        self._limit.deadline = seconds(None)  # time is for connecting, not for standing in line
         try:
-            await granted.wait()
+            with self._patience.waiting():
+                await granted.wait()
         except BaseException:
             turn.leave()
             raise
-        self._limit.deadline = trio.current_time() + deadline
         return turn
+
+    def _stop_clock(self) -> float:
+        left = self._limit.deadline - trio.current_time()
+        self._limit.deadline = seconds(None)
+        return left
+
+    def _start_clock(self, left: float) -> None:
+        self._limit.deadline = trio.current_time() + left
 
 
 class connect(ConnectBase):  # noqa: N801 - a verb, as in ``websockets``

@@ -285,6 +285,22 @@ async def test_standing_in_line_does_not_count() -> None:
     TURNS.forget()
 
 
+async def test_the_time_runs_on_when_one_that_waited_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("duplexer.driver.opening.is_counted", lambda address: True)
+    taken = closed_port()
+    held = TURNS.enter(taken, 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        resolve_to(monkeypatch, taken, silent.getsockname())
+        limits = Limits(open_timeout=0.3, happy_eyeballs_delay=0.01)
+        async with asyncio.timeout(30):
+            with pytest.raises(TimeoutError, match="opening handshake"):
+                await connect("ws://example.com/", proxy=None, limits=limits)
+    held.leave()
+    TURNS.forget()
+
+
 # -- TLS -----------------------------------------------------------------------------------------
 
 

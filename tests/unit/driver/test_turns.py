@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from duplexer.driver.turns import Turns, is_counted
+from duplexer.driver.turns import Patience, Turns, is_counted
 
 PLACE = ("192.0.2.1", 443)
 
@@ -104,3 +104,50 @@ def test_who_is_counted() -> None:
     assert is_counted(("example.com", 443))
     for address in (("127.0.0.1", 80), ("127.1.2.3", 80), ("::1", 80, 0, 0), "/run/socket"):
         assert not is_counted(address)
+
+
+def test_a_turn_may_be_given_back_in_the_midst_of_another_call() -> None:
+    turns = Turns()
+    other = turns.enter(("192.0.2.2", 443), 1)
+    first = turns.enter(PLACE, 1)
+    second = turns.enter(PLACE, 1, other.leave)  # as a collection of garbage would
+
+    thread = threading.Thread(target=first.leave, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert second.granted
+    assert turns.enter(other.key, 1).granted
+
+
+class Clock:
+    """Thirty seconds are left; what was done to it is written down."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.patience = Patience(self.stop, self.go)
+
+    def stop(self) -> float:
+        self.done.append("stop")
+        return 30.0
+
+    def go(self, left: float) -> None:
+        self.done.append(f"go {left}")
+
+
+def test_time_stands_still_in_line() -> None:
+    clock = Clock()
+    with clock.patience.waiting(), clock.patience.waiting():
+        assert clock.done == ["stop"]
+    assert clock.done == ["stop", "go 30.0"]
+
+
+def test_time_runs_while_one_of_several_is_connected_to() -> None:
+    clock = Clock()
+    with clock.patience.waiting():
+        with clock.patience.trying():
+            assert clock.done == ["stop", "go 30.0"]
+        assert clock.done == ["stop", "go 30.0", "stop"]
+    with clock.patience.trying(), clock.patience.waiting():
+        pass
+    assert clock.done == ["stop", "go 30.0", "stop", "go 30.0"]

@@ -6,7 +6,9 @@ import pytest
 import trio
 import trio.testing
 
+from duplexer.driver.turns import TURNS
 from duplexer.errors import ConnectionClosedError, InvalidStatus
+from duplexer.limits import Limits
 from duplexer.trio.client import ClientConnection, connect, unix_connect
 from duplexer.trio.server import serve
 
@@ -137,6 +139,21 @@ class Resolver(trio.abc.HostnameResolver):
 
     async def getnameinfo(self, sockaddr, flags):
         raise NotImplementedError
+
+
+async def test_the_time_runs_on_when_one_that_waited_is_given_up(monkeypatch):
+    monkeypatch.setattr("duplexer.driver.opening.is_counted", lambda address: True)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        held = TURNS.enter(("127.0.0.2", port), 1)
+        trio.socket.set_custom_hostname_resolver(Resolver("127.0.0.2", "127.0.0.1"))
+        limits = Limits(open_timeout=0.3, happy_eyeballs_delay=0.01)
+        with trio.fail_after(30):
+            with pytest.raises(TimeoutError, match="opening handshake"):
+                async with connect(f"ws://example.com:{port}/", proxy=None, limits=limits):
+                    pass
+    held.leave()
+    TURNS.forget()
 
 
 async def test_the_next_address_is_tried_at_once_where_one_refuses():
