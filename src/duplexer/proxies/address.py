@@ -96,6 +96,9 @@ def _credentials(parts: urllib.parse.SplitResult, shown: str) -> tuple[str | Non
 
 def redacted(text: str) -> str:
     """An address as it may be shown: without user name and password."""
-    scheme, slashes, rest = text.rpartition("//")
+    # Not from the last slashes on: a password that nobody has percent-encoded may have some.
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        scheme, rest = "", text
     userinfo, at, address = rest.rpartition("@")
-    return f"{scheme}{slashes}***@{address}" if at and userinfo else text
+    return f"{scheme}{separator}***@{address}" if at and userinfo else text

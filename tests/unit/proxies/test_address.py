@@ -96,6 +96,16 @@ def test_what_is_shown() -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["http://user:se//cret@proxy", "user:se//cret@proxy", "//user:se//cret@proxy"]
+)
+def test_slashes_in_a_password_show_none_of_it(text: str) -> None:
+    with pytest.raises(InvalidProxy, match=r"\*\*\*@proxy") as raised:
+        parse_proxy(text)
+    assert "se" not in redacted(text)
+    assert "user:se" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
     ("scheme", "resolves", "secure"),
     [
         ("http", True, False),
