@@ -6,7 +6,6 @@ It is a ``process_request`` and a handler: what a map finds is kept on the conne
 
 from __future__ import annotations
 
-import urllib.parse
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
@@ -59,9 +58,10 @@ class Router:
         adapter = self.url_map.bind(
             server_name=self.get_server_name(connection, request), url_scheme=self.url_scheme
         )
-        target = urllib.parse.urlsplit(request.path)
+        # A request's target is no URL: //host/path is a path that begins with two slashes.
+        path, _, query = request.path.partition("?")
         try:
-            handler, kwargs = adapter.match(path_info=target.path, query_args=target.query)
+            handler, kwargs = adapter.match(path_info=path, query_args=query)
         except RequestRedirect as redirect:
             return self.redirect(connection, redirect.new_url)
         except NotFound:

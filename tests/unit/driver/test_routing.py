@@ -50,6 +50,14 @@ def test_what_the_map_does_not_have():
     assert ask("/two")[1].status_code == 404
 
 
+def test_a_target_is_a_path_and_no_url():
+    assert ask("//[")[1].status_code == 404
+    # Whoever guards /one/ before us does not see it in this.
+    connection, response, _ = ask("//example.com/one/x")
+    assert connection.handler is None
+    assert response.status_code in (302, 404)
+
+
 @pytest.mark.parametrize("path", ["/old", "/slash"])
 def test_redirects_say_where(path):
     response = ask(path)[1]
