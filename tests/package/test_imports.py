@@ -29,6 +29,7 @@ DEPENDENCIES = {
     "isal": ["extensions/deflate"],
     "pypac": ["proxies/"],
     "truststore": ["driver/tls"],
+    "pytest": ["testing/plugin"],
     "click": ["cli/"],
     "rich": ["cli/"],
     "prompt_toolkit": ["cli/"],

@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from inspect import isawaitable, iscoroutine
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from duplexer.driver.retry_after import asked_delay
@@ -180,6 +181,10 @@ class Hand:
 RetrySteps = Generator[Call | Sleep | Dial | Hand, Any, Any]
 
 
+def _now() -> float:
+    return monotonic()  # looked up each time: a test's clock may stand in for it
+
+
 class Retrying:
     """One use of a :class:`Retry`, for its user to look at."""
 
@@ -190,7 +195,7 @@ class Retrying:
         *,
         limits: Limits = DEFAULT_LIMITS,
         process_exception: Callable[[Exception], Exception | None] | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = _now,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.retry = retry

@@ -30,7 +30,22 @@ if TYPE_CHECKING:
         pair as pair,
     )
     from duplexer.testing.pairs import (
+        play as play,
+    )
+    from duplexer.testing.pairs import (
         serve as serve,
+    )
+    from duplexer.testing.relay import (
+        Relay as Relay,
+    )
+    from duplexer.testing.script import (
+        ScriptMismatch as ScriptMismatch,
+    )
+    from duplexer.testing.scripted import (
+        ScriptedClient as ScriptedClient,
+    )
+    from duplexer.testing.scripted import (
+        ScriptedServer as ScriptedServer,
     )
     from duplexer.testing.waiting import (
         waiting_for as waiting_for,
@@ -41,9 +56,14 @@ _HOMES = {
     "Faults": "links",
     "Hang": "hangs",
     "Link": "links",
+    "Relay": "relay",
+    "ScriptMismatch": "script",
+    "ScriptedClient": "scripted",
+    "ScriptedServer": "scripted",
     "connect_to": "pairs",
     "guard": "hangs",
     "pair": "pairs",
+    "play": "pairs",
     "serve": "pairs",
     "virtual_clock": "clock",
     "waiting_for": "waiting",

@@ -191,6 +191,11 @@ class MemoryTransport(asyncio.Transport):
         """The network has reset the connection."""
         self._lose(ConnectionResetError(errno.ECONNRESET, "Connection reset by the test"))
 
+    def reset(self) -> None:
+        """End it by a reset: the peer is told after it has read what was written before."""
+        self._end(RESET)
+        self._lose(None)
+
     def _lose(self, exc: Exception | None) -> None:
         if self._lost:
             return

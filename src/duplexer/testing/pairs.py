@@ -13,18 +13,22 @@ from urllib.parse import urljoin
 
 from duplexer.asyncio import client as asyncio_client
 from duplexer.asyncio import server as asyncio_server
+from duplexer.http.uri import parse_uri
 from duplexer.testing.arguments import URI, divided
 from duplexer.testing.links import Link
 from duplexer.testing.memory import link_protocols
+from duplexer.testing.player import Player
+from duplexer.testing.playing import ScriptProtocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from duplexer.asyncio.client import ClientConnection
     from duplexer.asyncio.connection import Listener
     from duplexer.asyncio.server import Server, ServerConnection
+    from duplexer.testing.script import ScriptStep
 
-__all__ = ["MemoryServer", "connect_to", "pair", "serve"]
+__all__ = ["MemoryServer", "connect_to", "pair", "play", "serve"]
 
 
 class _Dialler:
@@ -92,9 +96,10 @@ class MemoryServer:
 
         ``uri`` may be a path. The server refuses a connection when it does not serve any more.
         """
-        return _Connect(urljoin(URI, uri), self.link, self._accept, **kwargs)
+        return _Connect(urljoin(URI, uri), self.link, self.accept, **kwargs)
 
-    def _accept(self) -> ServerConnection:
+    def accept(self) -> ServerConnection:
+        """A new connection of the server's, for :func:`~duplexer.testing.memory.link_protocols`."""
         if not self.server.is_serving():
             raise ConnectionRefusedError("the server in memory has been closed")
         return self.server.make_connection(self.server)
@@ -138,7 +143,10 @@ async def serve(
 
 @contextlib.asynccontextmanager
 async def connect_to(
-    handler: Callable[[ServerConnection], Awaitable[None]] | Listener | type[Listener],
+    handler: Callable[[ServerConnection], Awaitable[None]]
+    | Listener
+    | type[Listener]
+    | Sequence[ScriptStep],
     uri: str = URI,
     *,
     link: Link | None = None,
@@ -148,12 +156,17 @@ async def connect_to(
 ) -> AsyncIterator[ClientConnection]:
     """A client's connection to ``handler``, in memory; it is closed at the end of the block.
 
-    ``uri`` may be a path. All other arguments are those of ``connect`` and ``serve``: each goes to
+    ``handler`` may be a script (see :mod:`duplexer.testing.script`) that plays the server. ``uri``
+    may be a path. All other arguments are those of ``connect`` and ``serve``: each goes to
     the end that knows it, or to both that do. ``client`` and ``server`` hold what is for one end
     alone: ``client={"max_size": 10}``. ``link`` is the network between them.
     """
     to_client, to_server = divided("connect_to", both, client, server)
-    async with serve(handler, link=link, **to_server) as memory:
+    if isinstance(handler, (list, tuple)):
+        async with _scripted(handler, uri, link or Link(), to_client) as ws:
+            yield ws
+        return
+    async with serve(handler, link=link, **to_server) as memory:  # type: ignore[arg-type]
         ws = await memory.connect(uri, **to_client)
         try:
             yield ws
@@ -163,8 +176,65 @@ async def connect_to(
         await _leave(ws, memory.link, 1000)
 
 
-async def _leave(ws: ClientConnection, link: Link, code: int) -> None:
-    if link.is_broken:
+@contextlib.asynccontextmanager
+async def _scripted(
+    script: Sequence[ScriptStep], uri: str, link: Link, kwargs: Mapping[str, Any]
+) -> AsyncIterator[ClientConnection]:
+    protocol = ScriptProtocol(Player(script, "the scripted server"))
+    try:
+        ws = await _Connect(urljoin(URI, uri), link, lambda: protocol, **kwargs)
+        try:
+            yield ws
+        except BaseException:
+            await _leave(ws, link, 1011)
+            raise
+        await _leave(ws, link, 1000, hastily=protocol.player.is_stalled)
+    except Exception as exc:
+        if protocol.player.mismatch is not None:
+            raise protocol.player.mismatch from exc  # that is why
+        raise
+    finally:
+        protocol.stop()
+    if protocol.player.mismatch is not None:
+        raise protocol.player.mismatch
+
+
+async def play(
+    script: Sequence[ScriptStep],
+    handler: Callable[[ServerConnection], Awaitable[None]] | Listener | type[Listener],
+    uri: str = URI,
+    *,
+    link: Link | None = None,
+    headers: Mapping[str, str] | None = None,
+    **kwargs: Any,
+) -> None:
+    """Play ``script`` as a client of ``handler``, in memory, until both have finished.
+
+    ``headers`` are those of its request; other arguments are those of ``serve``. Raises
+    :exc:`~duplexer.testing.script.ScriptMismatch` for what went otherwise than the script says.
+    """
+    target = parse_uri(urljoin(URI, uri))
+    player = Player(
+        script,
+        "the scripted client",
+        client=True,
+        path=target.resource_name,
+        host=target.host_header,
+        headers=[*(headers or {}).items()],
+    )
+    protocol = ScriptProtocol(player)
+    async with serve(handler, link=link, **kwargs) as memory:
+        link_protocols(protocol, memory.accept(), memory.link)
+        try:
+            await protocol.done.wait()
+        finally:
+            protocol.stop()
+    if player.mismatch is not None:
+        raise player.mismatch
+
+
+async def _leave(ws: ClientConnection, link: Link, code: int, hastily: bool = False) -> None:
+    if hastily or link.is_broken:
         ws.abort()
         await ws.wait_closed()
     else:
