@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -17,8 +18,27 @@ from duplexer.testing import hangs
 from duplexer.testing.hangs import Hang, guard
 from duplexer.testing.links import Link
 from duplexer.testing.pairs import connect_to, pair
+from duplexer.testing.waiting import report
 
 SOON = 0.05  #: seconds; the blocks below would never end
+
+
+@pytest.fixture
+def reporting(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Makes guards wait until the hang is what the test means: the machine may be slow."""
+
+    def until(*wanted: str) -> None:
+        def patient() -> str:
+            deadline = time.monotonic() + 20
+            while True:
+                text = report()
+                if all(part in text for part in wanted) or time.monotonic() > deadline:
+                    return text
+                time.sleep(0.01)
+
+        monkeypatch.setattr(hangs, "report", patient)
+
+    return until
 
 
 async def listen(ws: Any) -> None:
@@ -37,7 +57,8 @@ def test_nothing_happens_to_what_ends() -> None:
     assert not [t for t in threading.enumerate() if t.name == "duplexer-guard"]
 
 
-def test_asyncio() -> None:
+def test_asyncio(reporting: Any) -> None:
+    reporting("in run: await ws.recv()", "in listen: async for _ in ws:")
     ended = []
 
     async def run() -> None:
@@ -56,7 +77,8 @@ def test_asyncio() -> None:
     assert ended == [True]
 
 
-def test_uvloop() -> None:
+def test_uvloop(reporting: Any) -> None:
+    reporting("recv() waits")
     uvloop: Any = pytest.importorskip("uvloop", reason="needs uvloop")
 
     async def run() -> None:
@@ -68,7 +90,8 @@ def test_uvloop() -> None:
             runner.run(run())
 
 
-def test_trio() -> None:
+def test_trio(reporting: Any) -> None:
+    reporting("in wait_here: await trio.sleep_forever")
     trio: Any = pytest.importorskip("trio", reason="needs trio")
 
     async def wait_here() -> None:
@@ -78,13 +101,16 @@ def test_trio() -> None:
         trio.run(wait_here)
 
 
-def test_blocking_calls() -> None:
+def test_blocking_calls(reporting: Any) -> None:
+    reporting("ours.recv")
     ours, theirs = socket.socketpair()
     with ours, theirs, pytest.raises(Hang, match=r"ours\.recv"), guard(SOON):
         ours.recv(1)
 
 
-def test_an_error_on_the_way_out_is_its_cause() -> None:
+def test_an_error_on_the_way_out_is_its_cause(reporting: Any) -> None:
+    reporting("create_future()")
+
     async def run() -> None:
         try:
             await asyncio.get_running_loop().create_future()
@@ -96,7 +122,9 @@ def test_an_error_on_the_way_out_is_its_cause() -> None:
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
-def test_the_state_of_the_link_is_part_of_it() -> None:
+def test_the_state_of_the_link_is_part_of_it(reporting: Any) -> None:
+    reporting("in run: await server.recv()")
+
     async def run() -> None:
         link = Link()
         async with pair(link=link) as (client, server):
@@ -113,8 +141,9 @@ def test_ctrl_c_is_still_ctrl_c() -> None:
         signal.raise_signal(signal.SIGINT)
 
 
-def test_where_ctrl_c_is_ignored() -> None:
+def test_where_ctrl_c_is_ignored(reporting: Any) -> None:
     """As in a process that a shell has started in the background."""
+    reporting("ours.recv")
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         ours, theirs = socket.socketpair()
@@ -125,7 +154,10 @@ def test_where_ctrl_c_is_ignored() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def test_another_thread_is_not_interrupted_but_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_thread_is_not_interrupted_but_told_of(
+    monkeypatch: pytest.MonkeyPatch, reporting: Any
+) -> None:
+    reporting("in work: release.wait()")
     said: list[str] = []
     release = threading.Event()
     caught: list[Hang] = []
@@ -157,7 +189,10 @@ def test_what_is_said_goes_where_nobody_captures_it(monkeypatch: pytest.MonkeyPa
     assert stream.getvalue() == "what it was\n"
 
 
-def test_who_does_not_let_go_is_interrupted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_does_not_let_go_is_interrupted_again(
+    monkeypatch: pytest.MonkeyPatch, reporting: Any
+) -> None:
+    reporting("ours.recv")
     monkeypatch.setattr(hangs, "PATIENCE", 0.05)
     said: list[str] = []
     monkeypatch.setattr(hangs, "_say", said.append)

@@ -98,7 +98,7 @@ def test_script(ws_scripted):
 
 
 HANGING = """
-@pytest.mark.duplexer_timeout(0.3)
+@pytest.mark.duplexer_timeout(SECONDS)
 {mark}
 async def test_hangs(ws_server):
     async with connect(ws_server(shout), proxy=None) as ws:
@@ -112,14 +112,19 @@ async def test_the_next_one(ws_server):
 """
 
 REPORT = [
-    "*the call of test_it.py::test_hangs* has not finished within 0.3 s.",
+    "*the call of test_it.py::test_hangs* has not finished within * s.",
     "*<ClientConnection * OPEN *",
     "*    recv() waits for a message.",
 ]
 
 
-def check(result: Any, times: int = 1) -> None:
-    result.assert_outcomes(passed=times, failed=times)
+def check(run: Any, source: str, **kwargs: Any) -> None:
+    """Runs it until the time was long enough to come to the point where it hangs."""
+    for seconds in ("0.3", "3", "15"):
+        result = run(source.replace("SECONDS", seconds), **kwargs)
+        if "recv() waits" in result.stdout.str():
+            break
+    result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(REPORT)
     result.stdout.fnmatch_lines(["*test_hangs: await ws.recv()"])
     result.stdout.fnmatch_lines(["*<ServerConnection * OPEN *"])
@@ -130,16 +135,16 @@ def test_a_hang_in_a_plain_test(run: Any) -> None:
     source = HANGING.format(mark="").replace("async def test_", "async def _test_")
     for name in ("hangs", "the_next_one"):
         source = source.replace(f"async def _test_{name}", f"async def inner_test_{name}")
-    source = source.replace("@pytest.mark.duplexer_timeout(0.3)\n", "")
+    source = source.replace("@pytest.mark.duplexer_timeout(SECONDS)\n", "")
     source += """
-@pytest.mark.duplexer_timeout(0.3)
+@pytest.mark.duplexer_timeout(SECONDS)
 def test_hangs(ws_server):
     asyncio.run(inner_test_hangs(ws_server))
 
 def test_the_next_one(ws_server):
     asyncio.run(inner_test_the_next_one(ws_server))
 """
-    check(run(source))
+    check(run, source)
 
 
 def test_a_hang_under_pytest_asyncio(run: Any) -> None:
@@ -147,7 +152,7 @@ def test_a_hang_under_pytest_asyncio(run: Any) -> None:
         pytest.skip("needs pytest-asyncio")
     ini = "asyncio_default_fixture_loop_scope = function\n"
     source = HANGING.format(mark="@pytest.mark.asyncio")
-    check(run(source, others=("pytest_asyncio.plugin",), ini=ini))
+    check(run, source, others=("pytest_asyncio.plugin",), ini=ini)
 
 
 def test_a_hang_under_anyio(run: Any) -> None:
@@ -159,7 +164,7 @@ def test_a_hang_under_anyio(run: Any) -> None:
 def anyio_backend():
     return "asyncio"
 """
-    check(run(source, others=("anyio.pytest_plugin",)))
+    check(run, source, others=("anyio.pytest_plugin",))
 
 
 def test_a_hang_of_a_handler_when_it_is_to_end(run: Any) -> None:
@@ -168,7 +173,7 @@ def test_a_hang_of_a_handler_when_it_is_to_end(run: Any) -> None:
 async def stay(ws):
     await asyncio.get_running_loop().create_future()
 
-@pytest.mark.duplexer_timeout(0.3)
+@pytest.mark.duplexer_timeout(3)
 def test_leaves(ws_server):
     async def visit(uri):
         async with connect(uri, proxy=None):
