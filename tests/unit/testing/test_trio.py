@@ -32,7 +32,8 @@ def test_a_stream_does_what_streams_have_to() -> None:
 
     async def make_clogged() -> Any:
         ours, theirs = link_streams(Link(capacity=10))
-        ours._out.put(bytes(100), trio.current_time())
+        for end in (ours, theirs):
+            end._out.put(bytes(100), trio.current_time())
         return ours, theirs
 
     async def check() -> None:
