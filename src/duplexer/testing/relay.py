@@ -14,7 +14,7 @@ from duplexer.testing.links import END, RESET, Flow, Link
 if TYPE_CHECKING:
     from duplexer.http.uri import URI
 
-__all__ = ["Relay"]
+__all__ = ["Bridge", "Relay"]
 
 #: One write takes at most this much.
 _CHUNK = 64 * 1024
@@ -101,13 +101,16 @@ class _Side(asyncio.Protocol):
 class _Carried:
     """A connection through the relay."""
 
-    def __init__(self, relay: Relay, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, link: Link, all_of_them: set[_Carried], loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.loop = loop
-        self.capacity = relay.link.capacity
-        self._relay = relay
+        self.capacity = link.capacity
+        self._all = all_of_them
+        all_of_them.add(self)
         self.client, self.server = _Side(self), _Side(self)
         self.client.other, self.server.other = self.server, self.client
-        self.client.out, self.server.out = relay.link.carry(self)
+        self.client.out, self.server.out = link.carry(self)
 
     def changed(self) -> None:
         """See :class:`~duplexer.testing.links.Carried`; from any thread."""
@@ -136,7 +139,7 @@ class _Carried:
             each.transport is None or each.transport.is_closing()
             for each in (self.client, self.server)
         ):
-            self._relay.carried.discard(self)
+            self._all.discard(self)
 
 
 class Relay:
@@ -187,8 +190,7 @@ class Relay:
         self.port = self._server.sockets[0].getsockname()[1]
 
     def _accept(self, loop: asyncio.AbstractEventLoop) -> _Side:
-        carried = _Carried(self, loop)
-        self.carried.add(carried)
+        carried = _Carried(self.link, self.carried, loop)
         task = loop.create_task(self._dial(loop, carried))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -207,7 +209,46 @@ class Relay:
         self._server.close()
         for task in list(self._tasks):
             task.cancel()
-        for carried in list(self.carried):
-            carried.reset()
-        await asyncio.sleep(0)  # for the transports to close their sockets
-        await asyncio.sleep(0)
+        await _reset_all(self.carried)
+
+
+async def _reset_all(carried: set[_Carried]) -> None:
+    for each in list(carried):
+        each.reset()
+    await asyncio.sleep(0)  # for the transports to close their sockets
+    await asyncio.sleep(0)
+
+
+class Bridge:
+    """Pairs of connected sockets with ``link`` between them; use it in ``with``."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.carried: set[_Carried] = set()
+        self._background = Background("duplexer-bridge")
+
+    def __enter__(self) -> Self:
+        self._background.start()
+        return self
+
+    def __exit__(self, exc_type: object, exc: object, tb: object) -> None:
+        self._background.call(_reset_all(self.carried))
+        self._background.stop()
+
+    def sockets(self) -> tuple[socket.socket, socket.socket]:
+        """The sockets of a client and of a server."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            pairs = []
+            for _ in range(2):
+                ours = socket.create_connection(listener.getsockname())
+                pairs.append((ours, listener.accept()[0]))
+        (client, near_client), (near_server, server) = pairs
+        self._background.call(self._join(near_client, near_server))
+        return client, server
+
+    async def _join(self, near_client: socket.socket, near_server: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        carried = _Carried(self.link, self.carried, loop)
+        await loop.create_connection(lambda: carried.client, sock=near_client)
+        await loop.create_connection(lambda: carried.server, sock=near_server)
+        carried.changed()

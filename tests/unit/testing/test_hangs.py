@@ -9,7 +9,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -18,27 +17,8 @@ from duplexer.testing import hangs
 from duplexer.testing.hangs import Hang, guard
 from duplexer.testing.links import Link
 from duplexer.testing.pairs import connect_to, pair
-from duplexer.testing.waiting import report
 
 SOON = 0.05  #: seconds; the blocks below would never end
-
-
-@pytest.fixture
-def reporting(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Makes guards wait until the hang is what the test means: the machine may be slow."""
-
-    def until(*wanted: str) -> None:
-        def patient() -> str:
-            deadline = time.monotonic() + 20
-            while True:
-                text = report()
-                if all(part in text for part in wanted) or time.monotonic() > deadline:
-                    return text
-                time.sleep(0.01)
-
-        monkeypatch.setattr(hangs, "report", patient)
-
-    return until
 
 
 async def listen(ws: Any) -> None:
