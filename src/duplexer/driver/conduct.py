@@ -137,6 +137,9 @@ class Conduct(ConnectionBase):
     def take_in(self, data: Any, start: int, end: int, now: float) -> None:
         """The bytes of ``data`` from ``start`` to ``end`` were read."""
         session = self.open_session()
+        if self._stash:  # a close is read to its end, but in the order in which it came
+            data, self._stash = self._stash + data[start:end], b""
+            start, end = 0, len(data)
         while True:
             start = session.receive(data, start, end)
             if session.events:

@@ -257,3 +257,19 @@ def test_recv_can_be_told_what_to_give():
     assert converted("é".encode(), True) == "é"
     with pytest.raises(UnicodeDecodeError):
         converted(b"\xff", True)
+
+
+def test_what_waits_is_taken_in_before_what_comes_after_it():
+    ours, theirs = Plain(Limits(ping_interval=None, queue_messages=2)), Plain(server=True)
+    wire = b"".join(encode(TEXT, b"%d" % i, mask=None) for i in range(700))
+    middle = len(wire) - 1  # within a frame
+    ours.take_in(wire, 0, middle, 0.0)
+    assert not ours.wants_bytes()
+    assert ours.put_close(1000, "", 0.0)
+    assert ours.wants_bytes()  # to the end of the close
+    carry(ours, theirs)
+    rest = wire[middle:] + taken(theirs)
+    ours.take_in(rest, 0, len(rest), 0.0)
+    assert ours.session.error is None
+    assert ours.session.close_rcvd.code == 1000
+    assert [ours.next_message(None, 0.0) for _ in range(3)] == ["0", "1", "2"]
