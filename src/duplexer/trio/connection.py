@@ -12,6 +12,7 @@ from duplexer.driver.conduct import converted
 from duplexer.driver.streaming import WHOLE, AsyncPieces, Fragments, check_message
 from duplexer.errors import ConnectionClosedOK
 from duplexer.trio.life import Life
+from duplexer.trio.opening import is_cancelled
 
 __all__ = ["Connection", "Pong"]
 
@@ -149,7 +150,7 @@ class Connection(Life):
                 await self._send_fragments(pieces, text, compress)
                 return
         if self.write_paused or self._line.locked():
-            async with self._line:
+            async with self.my_turn():
                 await self.drain()
                 self.put(message, text, compress)
                 self.flush()
@@ -179,7 +180,7 @@ class Connection(Life):
     async def _send_fragments(
         self, messages: AsyncIterable[Any], text: bool | None, compress: bool | None
     ) -> None:
-        async with self._line:
+        async with self.my_turn():
             fragments = Fragments(self.open_session(), text, compress)
             self.fragmenting = fragments
             try:
@@ -243,7 +244,7 @@ class Connection(Life):
         return self
 
     async def __aexit__(self, exc_type: Any, exc: BaseException | None, tb: object) -> None:
-        if isinstance(exc, trio.Cancelled):
+        if exc is not None and is_cancelled(exc):
             self.start_close(1001)  # whoever is cancelled waits for nothing
         else:
             await self.close(1000 if exc is None else 1011)

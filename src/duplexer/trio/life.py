@@ -12,6 +12,7 @@ Nobody's cancellation reaches these three but that of the nursery around ``run()
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from duplexer.trio.opening import BROKEN, READ_SIZE, cause_of, hidden_nursery, s
 
 if TYPE_CHECKING:
     import logging
+    from collections.abc import AsyncIterator
 
     from duplexer.driver.streaming import Fragments
     from duplexer.limits import Limits
@@ -57,6 +59,7 @@ class Life(Conduct):
         self.write_paused = False
         self.fragmenting: Fragments | None = None
         self._line = trio.StrictFIFOLock()  # those who wait to send, and who sends fragments
+        self._in_line: set[trio.CancelScope] = set()
         #: cancelled to drop the connection; each part of its life has its own
         self.scope = trio.CancelScope()
         self._dropped = False
@@ -126,6 +129,24 @@ class Life(Conduct):
                 raise self.open_session().closed_error()
             await self._sent.park()
 
+    @contextlib.asynccontextmanager
+    async def my_turn(self) -> AsyncIterator[None]:
+        """Wait for those who wanted to send before; the connection's own error when it ends."""
+        with trio.CancelScope() as scope:
+            self._in_line.add(scope)
+            try:
+                if self.lost:
+                    raise self.open_session().closed_error()
+                await self._line.acquire()
+            finally:
+                self._in_line.discard(scope)
+        if scope.cancelled_caught:
+            raise self.open_session().closed_error()
+        try:
+            yield
+        finally:
+            self._line.release()
+
     # -- the tasks -------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -167,6 +188,7 @@ class Life(Conduct):
 
     async def _read(self) -> BaseException | None:
         session = self.open_session()
+        error: BaseException | None = None
         try:
             with self._reading:
                 while True:
@@ -183,10 +205,10 @@ class Life(Conduct):
                         self._wake()
                     self.settle()
         except BROKEN as exc:
-            return cause_of(exc)
+            error = cause_of(exc)
         session.start_closing(trio.current_time())  # the peer has to read what is left in time
         self._set_alarm()
-        return None
+        return error
 
     async def _break_off(self) -> None:
         # Whoever reads what came before the breach has a turn for each message to answer it.
@@ -289,6 +311,8 @@ class Life(Conduct):
         self.outbox.clear()
         self._wake()
         self._sent.unpark_all()
+        for scope in self._in_line:
+            scope.cancel()  # whoever has the turn may be waiting for something else
         self._closed.set()
 
     # -- writing ---------------------------------------------------------------------------------

@@ -37,6 +37,13 @@ def cause_of(exc: BaseException) -> BaseException:
     return error
 
 
+def is_cancelled(exc: BaseException) -> bool:
+    """Whether that is all it tells, also where a nursery in between has made a group of it."""
+    if isinstance(exc, BaseExceptionGroup):
+        return exc.split(trio.Cancelled)[1] is None
+    return isinstance(exc, trio.Cancelled)
+
+
 def seconds(bound: float | None) -> float:
     """A time of ``Limits`` as trio counts it."""
     return inf if bound is None else bound

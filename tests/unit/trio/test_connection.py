@@ -4,7 +4,12 @@ import pytest
 import trio
 import trio.testing
 
-from duplexer.errors import ConcurrencyError, ConnectionClosedError, ConnectionClosedOK
+from duplexer.errors import (
+    ConcurrencyError,
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+)
 from duplexer.limits import Limits
 from duplexer.trio.connection import Pong
 
@@ -192,3 +197,55 @@ async def test_streaming_is_cancelled_without_loss(memory):
         assert await server.recv() == "whole"
         await client.send(["one", "two"])
         assert "".join([piece async for piece in server.recv_streaming()]) == "onetwo"
+
+
+async def test_who_stands_in_line_to_send_hears_of_the_end(memory):
+    never = trio.Event()
+
+    async def pieces():
+        yield "a"
+        await never.wait()
+
+    async def send_all_of_it(ws):
+        with pytest.raises(ConnectionClosed):
+            await ws.send(pieces())
+
+    async def send_more(ws, message, told):
+        with pytest.raises(ConnectionClosed):
+            await ws.send(message)
+        told.set()
+
+    async with memory.pair() as (client, server):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send_all_of_it, client)
+            await trio.testing.wait_all_tasks_blocked()
+            told = [trio.Event(), trio.Event()]
+            nursery.start_soon(send_more, client, "b", told[0])
+            nursery.start_soon(send_more, client, iter(["c"]), told[1])
+            await trio.testing.wait_all_tasks_blocked()
+            server.abort()
+            with trio.move_on_after(60):
+                for event in told:
+                    await event.wait()
+            heard = [event.is_set() for event in told]
+            never.set()
+        assert heard == [True, True]
+        await client.wait_closed()
+        with pytest.raises(ConnectionClosed):
+            await client.send(iter(["d"]))
+
+
+async def test_cancelled_behind_a_nursery_it_is_still_no_failure(memory):
+    async with memory.served(), trio.open_nursery() as owner:
+        connection = await memory.connect(nursery=owner)
+        with trio.CancelScope() as scope:
+            async with connection:
+                while not memory.arrived:
+                    await trio.lowlevel.checkpoint()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(trio.sleep_forever)
+                    scope.cancel()
+                    await trio.sleep_forever()
+        server = memory.arrived[0]
+        await server.wait_closed()
+        assert server.close_code == 1001
