@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Generator, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import trio
@@ -38,8 +39,12 @@ class ServerConnection(Connection):
 
     def is_full(self) -> bool:
         """Whether the server has as many connections as it may have."""
-        bound = self.limits.max_connections
-        return bound is not None and len(self.server.connections) >= bound
+        bound, server = self.limits.max_connections, self.server
+        if bound is not None and len(server.connections) + len(server.admitted) >= bound:
+            return True
+        if self.response is not None and self.response.status_code == 101:
+            server.admitted.add(self)  # it was asked for the last time; the answer has yet to go
+        return False
 
 
 class Server:
@@ -50,6 +55,7 @@ class Server:
         self.listeners = listeners
         self.closing = False
         self.opening: set[ServerConnection] = set()
+        self.admitted: set[ServerConnection] = set()  # of these, who is being told so
         #: the connections that are open or closing, or whose handlers still run
         self.connections: set[ServerConnection] = set()
         self._make_connection = base.create_connection or ServerConnection
@@ -131,10 +137,11 @@ class Server:
         context = self.base.context
         if context is not None:
             stream = trio.SSLStream(stream, context, server_side=True)
-        connection = self._make_connection(self, stream)
-        self.opening.add(connection)
+        connection: ServerConnection | None = None
         opened = False
         try:
+            connection = self._make_connection(self, stream)
+            self.opening.add(connection)
             with connection.scope:
                 opened = await self._open(connection)
             self.opening.discard(connection)
@@ -143,8 +150,8 @@ class Server:
         except Exception as exc:
             self.base.logger.error("connection failed", exc_info=exc)
         finally:
-            self.opening.discard(connection)
-            self.connections.discard(connection)
+            for group in (self.opening, self.admitted, self.connections):
+                group.discard(connection)
             self._left.unpark_all()
 
     async def _open(self, connection: ServerConnection) -> bool:
@@ -171,6 +178,7 @@ class Server:
 
     async def _live(self, connection: ServerConnection) -> None:
         self.connections.add(connection)
+        self.admitted.discard(connection)
         async with hidden_nursery() as nursery:
             nursery.start_soon(connection.run)
             if self.closing:
@@ -228,6 +236,7 @@ class serve(ServeBase):  # noqa: N801 - a verb, as in ``websockets``
         if path is not None:
             sock = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
             try:
+                _make_way(path)
                 await sock.bind(os.fspath(path))
                 sock.listen(backlog)
             except BaseException:
@@ -274,6 +283,13 @@ Coroutine.register(serve)
 def unix_serve(handler: Any, path: str | None = None, **kwargs: Any) -> serve:
     """Serve WebSockets on the Unix socket at ``path``; otherwise as :class:`serve`."""
     return serve(handler, path=path, **kwargs)
+
+
+def _make_way(path: Any) -> None:
+    # As asyncio's: a socket that was left there, by whoever, keeps nobody from listening.
+    place = Path(os.fsdecode(path))
+    if place.is_socket():
+        place.unlink(missing_ok=True)
 
 
 class _Checkpoint:

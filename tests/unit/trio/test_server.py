@@ -7,11 +7,12 @@ import pytest
 import trio
 import trio.testing
 
-from duplexer.errors import ConnectionClosed
+from duplexer.errors import ConnectionClosed, InvalidHandshake, InvalidStatus
 from duplexer.http.messages import make_response
-from duplexer.trio.client import connect
+from duplexer.limits import Limits
+from duplexer.trio.client import connect, unix_connect
 from duplexer.trio.router import route
-from duplexer.trio.server import ServerConnection, broadcast, serve
+from duplexer.trio.server import ServerConnection, broadcast, serve, unix_serve
 
 
 async def echo(ws):
@@ -219,3 +220,61 @@ async def refused(memory):
     with pytest.raises(Exception, match=r".+"):
         async with memory.connect():
             pass
+
+
+async def test_no_more_connections_than_there_may_be_however_many_come_at_once(memory):
+    opened, refused = [], []
+    arrived = trio.Event()
+
+    async def come():
+        try:
+            async with memory.connect():
+                opened.append(1)
+                await arrived.wait()
+        except InvalidStatus as exc:
+            refused.append(exc.response.status_code)
+        if len(refused) == 4:
+            arrived.set()
+
+    async with memory.served(limits=Limits(max_connections=1)):
+        with trio.move_on_after(60) as patience:
+            async with trio.open_nursery() as nursery:
+                for _ in range(5):
+                    nursery.start_soon(come)
+        assert not patience.cancelled_caught, (opened, refused)
+        assert (opened, refused) == ([1], [503] * 4)
+        async with memory.connect():  # there is room again
+            pass
+
+
+async def test_a_connection_that_cannot_be_made_ends_only_itself(memory, caplog):
+    made = []
+
+    class Mine(ServerConnection):
+        def __init__(self, server, stream):
+            made.append(stream)
+            if len(made) == 1:
+                raise ValueError("not the first")
+            super().__init__(server, stream)
+
+    async with memory.served(create_connection=Mine):
+        with pytest.raises((OSError, InvalidHandshake)):
+            async with memory.connect():
+                pass
+        async with memory.connect():
+            pass
+    assert "not the first" in caplog.text
+
+
+async def test_a_path_may_be_served_again(tmp_path):
+    path = tmp_path / "socket"
+    for _ in range(2):
+        async with unix_serve(echo, path), unix_connect(str(path)) as ws:
+            await ws.send("x")
+            assert await ws.recv() == "x"
+    path.unlink()
+    path.write_text("not a socket")
+    with pytest.raises(OSError):
+        async with unix_serve(echo, path):
+            pass
+    assert path.read_text() == "not a socket"
