@@ -13,6 +13,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
+from duplexer.driver.base import ConnectionBase
 from duplexer.driver.connecting import ConnectBase, Where, process_exception
 from duplexer.driver.dial import open_client
 from duplexer.driver.eyeballs import Candidate, Race, candidates, literal
@@ -32,7 +33,14 @@ if TYPE_CHECKING:
     from duplexer.driver.turns import Turn
     from duplexer.limits import Limits
 
-__all__ = ["ClientConnection", "connect", "process_exception", "unix_connect"]
+__all__ = [
+    "ClientConnection",
+    "connect",
+    "process_exception",
+    "reconnect",
+    "unix_connect",
+    "unix_reconnect",
+]
 
 
 class ClientConnection(Connection):
@@ -198,8 +206,26 @@ class connect(ConnectBase):  # noqa: N801 - a verb, as in ``websockets``
     Iterating yields one connection after another: it reconnects with a growing random delay
     (RFC 6455 7.2.3) until ``retry`` or ``process_exception`` says that an error is final.
 
-    The arguments are those of :class:`~duplexer.driver.connecting.ConnectBase`.
+    The arguments are those of :class:`~duplexer.driver.connecting.ConnectBase`; beside them
+    ``legacy=True`` connects at once, and gives the connection itself: the older way of
+    ``websockets``.
     """
+
+    OWN_ARGUMENTS = frozenset({"legacy"})
+
+    def __new__(cls, *args: Any, legacy: bool | None = None, **kwargs: Any) -> Any:
+        """See the class."""
+        return cls(*args, **kwargs).open() if legacy else super().__new__(cls)
+
+    def __getattr__(self, name: str) -> Any:
+        # Only for what is not here: it may be meant for the connection.
+        if hasattr(Connection, name) or name in ConnectionBase.__annotations__:
+            raise AttributeError(
+                f"connect() has no {name!r}, for it has not connected yet: write "
+                "'with connect(...) as ws:' or 'ws = connect(...).open()'; "
+                "connect(..., legacy=True) connects at once"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def open(self) -> ClientConnection:
         """Connect; closing the connection is the caller's business."""
@@ -255,4 +281,9 @@ def unix_connect(path: str | None = None, uri: str | None = None, **kwargs: Any)
     """Connect to the server on the Unix socket at ``path``; otherwise as :class:`connect`."""
     if uri is None:
         uri = "ws://localhost/" if kwargs.get("ssl") is None else "wss://localhost/"
-    return connect(uri, path=path, **kwargs)
+    connector: connect = connect(uri, path=path, **kwargs)
+    return connector
+
+
+#: ``websockets`` has these names for connectors that are not ``legacy``.
+reconnect, unix_reconnect = connect, unix_connect

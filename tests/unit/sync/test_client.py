@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import socket
 import threading
 from typing import Any
 
 import pytest
 
-from duplexer import InvalidStatus, Limits
+from duplexer import InvalidStatus, Limits, Retry
 from duplexer.sync import client as module
+from duplexer.sync import unix_connect, unix_serve
 from duplexer.sync.client import ClientConnection, connect
-from tests.unit.sync.conftest import Background, Serving, until
+from tests.unit.sync.conftest import Background, Serving, echo, until
 
 
 def test_open_context_and_iteration(serving: Serving) -> None:
@@ -152,5 +154,48 @@ def test_what_is_exported() -> None:
         "ClientConnection",
         "connect",
         "process_exception",
+        "reconnect",
         "unix_connect",
+        "unix_reconnect",
     }
+
+
+def test_the_older_way_of_websockets_connects_at_once(serving: Serving, tmp_path: Any) -> None:
+    with serving() as (_, uri):
+        ws = connect(uri, proxy=None, legacy=True)
+        assert isinstance(ws, ClientConnection)
+        ws.send("x")
+        assert ws.recv() == "x"
+        ws.close()
+        with connect(uri, legacy=True, proxy=None, retry=True) as same:
+            same.send("y")
+            assert same.recv() == "y"
+        assert same.lost
+        changed = Retry(before=lambda retrying: {"user_agent_header": "another"})
+        for connector in (
+            connect(uri, proxy=None, legacy=False),
+            module.reconnect(uri, proxy=None),
+            connect(uri, proxy=None, legacy=False, retry=changed),
+        ):
+            with connector as ws:
+                ws.send("z")
+                assert ws.recv() == "z"
+    path = str(tmp_path / "socket")
+    with unix_serve(echo, path):
+        ws = unix_connect(path, legacy=True)
+        ws.send("x")
+        assert ws.recv() == "x"
+        ws.close()
+        with module.unix_reconnect(path) as ws:
+            ws.send("x")
+            assert ws.recv() == "x"
+
+
+@pytest.mark.parametrize("name", ["send", "recv", "close", "ping", "subprotocol", "response"])
+def test_a_connector_that_is_taken_for_a_connection_says_what_to_write(name: str) -> None:
+    connector = connect("ws://localhost/")
+    with pytest.raises(AttributeError, match=r"with connect\(...\) as ws:.*legacy=True"):
+        getattr(connector, name)
+    with pytest.raises(AttributeError, match="'connect' object has no attribute 'sendd'"):
+        connector.sendd  # noqa: B018 - it is the question
+    assert copy.copy(connector).uri == connector.uri
