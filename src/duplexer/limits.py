@@ -52,6 +52,7 @@ class Limits:
     max_header_bytes: int = 16 * KiB  #: all header lines together, as node; beyond: 431
     max_headers: int = 100  #: as uWebSockets and Apache; beyond: 431
     max_body: int = 1 * MiB  #: of a plain HTTP request on the same port; beyond: 413
+    max_ahead: int = 1 * MiB  #: of requests that came before the last was answered; beyond: closed
     max_error_body: int = 64 * KiB  #: kept of a refusal's body, on the client
     max_pac: int = 1 * MiB  #: of a PAC file, which chooses a proxy; as Chromium
     keep_alive_timeout: float = 30.0  #: between two plain HTTP requests on one connection

@@ -31,14 +31,10 @@ if TYPE_CHECKING:
     from duplexer.carriers.routes import Target
     from duplexer.limits import Limits
 
-__all__ = ["CONTINUE", "MAX_AHEAD", "ServerCarrier"]
+__all__ = ["CONTINUE", "ServerCarrier"]
 
 #: What tells a client to send the body that it holds back (RFC 9110 10.1.1).
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-#: Bytes that are kept while a request is being answered. A front that stops reading when it is
-#: told to never gets there: it has at most one read under way.
-MAX_AHEAD = 1024 * 1024
 
 #: About the connection and not about the answer: ours to say (RFC 9110 7.6.1).
 _HOP_BY_HOP = ("Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Trailer")
@@ -113,8 +109,12 @@ class ServerCarrier:
         if self.closing:
             return None  # what follows a refusal has no meaning that we would know
         if self._busy:
-            if len(self._ahead) - self._at + len(data) > MAX_AHEAD:
-                raise BufferError("more was received while paused than can be kept")
+            # A front that stops reading when it is told to has at most one read under way.
+            if len(self._ahead) - self._at + len(data) > self.limits.max_ahead:
+                raise BufferError(
+                    f"more than {self.limits.max_ahead} bytes (max_ahead) were received while "
+                    "a request was being answered"
+                )
             self._ahead = self.take_rest() + data
             return None
         return self._feed(data, 0)
