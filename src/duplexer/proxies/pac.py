@@ -7,6 +7,7 @@ neither our environment nor our memory to read, and can be stopped when it does 
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import urllib.parse
 import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from duplexer.errors import InvalidProxy, ProxyError
 from duplexer.http.headers import build_host, shown
@@ -117,7 +118,7 @@ def _read(address: str, limits: Limits) -> str:
             # Proxies are what we look for: none is used. And urllib follows no redirect to a file.
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             with opener.open(address, timeout=limits.open_timeout) as response:
-                data = response.read(limits.max_pac + 1)
+                data = _read_in_time(response, limits)
         else:
             path = urllib.request.url2pathname(parts.path) if parts.scheme == "file" else address
             with Path(path).open("rb") as file:
@@ -130,6 +131,20 @@ def _read(address: str, limits: Limits) -> str:
         return str(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
         return str(data.decode("latin-1"))
+
+
+def _read_in_time(response: Any, limits: Limits) -> bytes:
+    # The time-out of the socket is for each read: byte by byte it would never come.
+    due = math.inf if limits.open_timeout is None else time.monotonic() + limits.open_timeout
+    data = bytearray()
+    while len(data) <= limits.max_pac:
+        piece = response.read1(limits.max_pac + 1 - len(data))
+        if not piece:
+            break
+        data += piece
+        if time.monotonic() > due:
+            raise TimeoutError(f"it did not come within {limits.open_timeout} s (open_timeout)")
+    return bytes(data)
 
 
 def _discover(limits: Limits) -> str | None:

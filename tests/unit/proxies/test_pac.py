@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import sys
 import threading
@@ -160,6 +161,35 @@ def test_a_large_one(tmp_path: Path) -> None:
     address = script(tmp_path, "return 'PROXY a';" + " " * 1000)
     with pytest.raises(ProxyError, match="larger than 1000"):
         find(address, PATIENT.replace(max_pac=1000))
+
+
+def test_one_that_comes_byte_by_byte() -> None:
+    over = threading.Event()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while not over.wait(0.02):
+                    self.wfile.write(b" ")
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        address = f"pac+http://127.0.0.1:{server.server_port}/"
+        enough = threading.Timer(60, over.set)
+        enough.start()
+        try:
+            with pytest.raises(ProxyError, match="did not come within|timed out"):
+                find(address, DEFAULT_LIMITS.replace(open_timeout=0.5))
+        finally:
+            enough.cancel()
+            over.set()
+            server.shutdown()
 
 
 @pytest.mark.parametrize(
