@@ -37,7 +37,7 @@ class Router:
 
     def get_server_name(self, connection: Any, request: Request) -> str:
         """What redirects call us."""
-        return request.headers["Host"] if self.server_name is None else self.server_name
+        return request.headers.get("Host", "") if self.server_name is None else self.server_name
 
     def redirect(self, connection: Any, url: str) -> Response:
         """The answer where the map has ``redirect_to``."""
@@ -52,20 +52,23 @@ class Router:
 
     def route_request(self, connection: Any, request: Request) -> Response | None:
         """A ``process_request``: keeps the handler for ``request``, or answers it."""
-        from werkzeug.exceptions import NotFound
+        from werkzeug.exceptions import HTTPException, NotFound
         from werkzeug.routing import RequestRedirect
 
-        adapter = self.url_map.bind(
-            server_name=self.get_server_name(connection, request), url_scheme=self.url_scheme
-        )
         # A request's target is no URL: //host/path is a path that begins with two slashes.
         path, _, query = request.path.partition("?")
         try:
+            adapter = self.url_map.bind(
+                server_name=self.get_server_name(connection, request), url_scheme=self.url_scheme
+            )
             handler, kwargs = adapter.match(path_info=path, query_args=query)
         except RequestRedirect as redirect:
             return self.redirect(connection, redirect.new_url)
         except NotFound:
             return self.not_found(connection)
+        except HTTPException as exc:  # a Host that werkzeug cannot read, above all
+            response: Response = connection.respond(exc.code or 400, exc.name)
+            return response
         connection.handler, connection.handler_kwargs = handler, kwargs
         return None
 

@@ -58,6 +58,17 @@ def test_a_target_is_a_path_and_no_url():
     assert response.status_code in (302, 404)
 
 
+@pytest.mark.parametrize("host", ["a..b", "a" * 64])
+def test_a_host_that_no_name_can_be(host):
+    request = Request("/one/x", Headers({"Host": host}))
+    assert Router(a_map()).route_request(Connection(), request).status_code == 400
+
+
+def test_a_request_without_host():
+    request = Request("/one/x", Headers(), version="HTTP/1.0")
+    assert Router(a_map()).route_request(Connection(), request) is None
+
+
 @pytest.mark.parametrize("path", ["/old", "/slash"])
 def test_redirects_say_where(path):
     response = ask(path)[1]
