@@ -10,13 +10,14 @@ from __future__ import annotations
 import collections
 import contextlib
 import os
+import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
-__all__ = ["TURNS", "Patience", "Turn", "Turns", "is_counted"]
+__all__ = ["TURNS", "Line", "Patience", "Turn", "Turns", "is_counted"]
 
 
 class Turn:
@@ -155,6 +156,54 @@ class Patience:
         elif left is not None:
             self._left = None
             self._go(left)
+
+
+class Line:
+    """Who waits for a turn beside sockets that are being connected, for a front that blocks.
+
+    Give ``ring`` to the turns as their ``wake``. ``bell`` is then readable when it may be the turn
+    of one of those who were added; without any there is no bell.
+    """
+
+    def __init__(self) -> None:
+        self.bell: socket.socket | None = None
+        self._rope: socket.socket | None = None
+        self._waiting: list[tuple[Turn, Any]] = []
+
+    def add(self, turn: Turn, who: Any) -> None:
+        """``who`` waits for ``turn``."""
+        if self.bell is None:
+            self.bell, self._rope = socket.socketpair()
+            self.bell.setblocking(False)
+            self._rope.setblocking(False)
+        self._waiting.append((turn, who))
+        if turn.granted:  # before there was a bell
+            self.ring()
+
+    def ring(self) -> None:
+        """Somebody has got a turn; in any thread."""
+        rope = self._rope
+        if rope is not None:
+            with contextlib.suppress(OSError):  # it rings already, or nobody listens any more
+                rope.send(b"!")
+
+    def called(self) -> list[tuple[Turn, Any]]:
+        """Those who have got their turns meanwhile, who leave the line."""
+        if self.bell is not None:
+            with contextlib.suppress(BlockingIOError):
+                self.bell.recv(4096)
+        called = [each for each in self._waiting if each[0].granted]
+        self._waiting = [each for each in self._waiting if each not in called]
+        return called
+
+    def close(self) -> None:
+        """Nobody waits any more."""
+        for turn, _ in self._waiting:
+            turn.leave()
+        self._waiting = []
+        for end in (self.bell, self._rope):
+            if end is not None:
+                end.close()
 
 
 #: Those of this process.

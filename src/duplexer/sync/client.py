@@ -9,6 +9,7 @@ import selectors
 import socket
 import ssl
 import threading
+from contextlib import closing
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
@@ -20,6 +21,7 @@ from duplexer.driver.eyeballs import Candidate, Race, candidates, literal
 from duplexer.driver.retry import connect_retrying_blocking, iterate_blocking
 from duplexer.driver.steps import Connect, Disconnect, Resolve, StartTls
 from duplexer.driver.tls import TlsLayer
+from duplexer.driver.turns import Line
 from duplexer.errors import InvalidStatus
 from duplexer.sync.connection import Connection
 from duplexer.sync.exchange import Exchange
@@ -98,9 +100,9 @@ class _Dialler(Exchange):
         if where.path is not None:
             return self._connect_unix(where.path)
         race = Race(self._resolve(where), self.limits.happy_eyeballs_delay)
-        with selectors.DefaultSelector() as running:
+        with selectors.DefaultSelector() as running, closing(Line()) as line:
             try:
-                return self._race(race, running, step.turn_at is None)
+                return self._race(race, running, line if step.turn_at is None else None)
             finally:
                 for key in list(running.get_map().values()):
                     key.fileobj.close()  # type: ignore[union-attr]
@@ -116,34 +118,66 @@ class _Dialler(Exchange):
         return sock
 
     def _race(
-        self, race: Race, running: selectors.BaseSelector, takes_turns: bool
+        self, race: Race, running: selectors.BaseSelector, line: Line | None
     ) -> socket.socket:
         """Happy Eyeballs (RFC 8305 5): the socket that is connected first."""
         while not race.is_lost:
             candidate = race.start(monotonic())
             if candidate is not None:
-                turn = self._stand_in_line(candidate.address) if takes_turns else None
-                sock = socket.socket(candidate.family, candidate.type, candidate.proto)
-                running.register(sock, selectors.EVENT_WRITE, (candidate, turn))
-                sock.setblocking(False)
-                try:
-                    if candidate.local is not None:
-                        sock.bind(candidate.local)
-                    number = sock.connect_ex(candidate.address)
-                except OSError as exc:
-                    number = exc.errno or errno.EINVAL
-                if number not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
-                    self._lose(race, running, sock, number)
-            wait = race.wait(monotonic())
-            left = self._left()
-            for key, _ in running.select(left if wait is None else min(wait, left)):
-                sock = cast("socket.socket", key.fileobj)
+                turn = None
+                if line is not None:
+                    turn = self._opening.take_turn(candidate.address, line.ring)
+                if line is None or turn is None or turn.granted:
+                    self._begin(race, running, candidate, turn)
+                else:
+                    line.add(turn, candidate)
+            for sock in self._ready(race, running, line):
                 number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if not number:
                     running.unregister(sock)
                     return sock
                 self._lose(race, running, sock, number)
         raise race.error()
+
+    def _begin(
+        self, race: Race, running: selectors.BaseSelector, candidate: Candidate, turn: Turn | None
+    ) -> None:
+        sock = socket.socket(candidate.family, candidate.type, candidate.proto)
+        running.register(sock, selectors.EVENT_WRITE, (candidate, turn))
+        sock.setblocking(False)
+        try:
+            if candidate.local is not None:
+                sock.bind(candidate.local)
+            number = sock.connect_ex(candidate.address)
+        except OSError as exc:
+            number = exc.errno or errno.EINVAL
+        if number not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+            self._lose(race, running, sock, number)
+
+    def _ready(
+        self, race: Race, running: selectors.BaseSelector, line: Line | None
+    ) -> list[socket.socket]:
+        """Sockets of which the outcome is known, when there are any or the next one is due."""
+        bell = None if line is None else line.bell
+        idle = bell is not None and not running.get_map()  # all that goes on is standing in line
+        if bell is not None:
+            running.register(bell, selectors.EVENT_READ)
+        since = monotonic()
+        wait = race.wait(since)
+        left = FOREVER if idle else self._left()
+        try:
+            events = running.select(left if wait is None else min(wait, left))
+        finally:
+            if bell is not None:
+                running.unregister(bell)
+        if idle:
+            self.until += monotonic() - since  # the time is for connecting, not for standing here
+        ready = [cast("socket.socket", key.fileobj) for key, _ in events]
+        if line is not None and bell in ready:
+            ready.remove(bell)
+            for turn, candidate in line.called():
+                self._begin(race, running, candidate, turn)
+        return ready
 
     def _lose(
         self, race: Race, running: selectors.BaseSelector, sock: socket.socket, number: int

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import threading
 
-from duplexer.driver.turns import Patience, Turns, is_counted
+from duplexer.driver.turns import Line, Patience, Turns, is_counted
 
 PLACE = ("192.0.2.1", 443)
 
@@ -151,3 +152,34 @@ def test_time_runs_while_one_of_several_is_connected_to() -> None:
     with clock.patience.trying(), clock.patience.waiting():
         pass
     assert clock.done == ["stop", "go 30.0", "stop", "go 30.0"]
+
+
+def test_a_line_has_a_bell_that_rings_when_it_is_somebodys_turn() -> None:
+    turns = Turns()
+    line = Line()
+    first = turns.enter(PLACE, 1, line.ring)
+    second, third, fourth = (turns.enter(PLACE, 1, line.ring) for _ in range(3))
+    assert line.bell is None and line.called() == []
+    line.add(second, "second")
+    line.add(third, "third")
+    assert line.called() == []
+    first.leave()
+    assert select.select([line.bell], [], [], 30)[0] == [line.bell]
+    assert line.called() == [(second, "second")]
+    assert select.select([line.bell], [], [], 0)[0] == []
+    line.close()
+    line.ring()
+    second.leave()
+    assert fourth.granted  # the third is not waited for
+
+
+def test_a_turn_that_came_before_the_bell() -> None:
+    turns = Turns()
+    line = Line()
+    first = turns.enter(PLACE, 1)
+    second = turns.enter(PLACE, 1, line.ring)
+    first.leave()
+    line.add(second, "second")
+    assert select.select([line.bell], [], [], 30)[0] == [line.bell]
+    assert line.called() == [(second, "second")]
+    line.close()

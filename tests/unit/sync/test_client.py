@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from duplexer import InvalidStatus, Limits, Retry
+from duplexer.driver.turns import TURNS
 from duplexer.sync import client as module
 from duplexer.sync import unix_connect, unix_serve
 from duplexer.sync.client import ClientConnection, connect
@@ -50,6 +51,47 @@ def fake_addresses(monkeypatch: Any, *addresses: tuple[int, Any]) -> None:
         ]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+def counted(monkeypatch: Any) -> None:
+    monkeypatch.setattr("duplexer.driver.opening.is_counted", lambda address: True)
+
+
+def test_an_address_that_waits_for_its_turn_holds_up_no_other(
+    serving: Serving, monkeypatch: Any
+) -> None:
+    counted(monkeypatch)
+    with serving() as (server, _):
+        port = server.socket.getsockname()[1]
+        held = TURNS.enter(("127.0.0.2", port), 1)
+        fake_addresses(monkeypatch, (socket.AF_INET, "127.0.0.2"), (socket.AF_INET, "127.0.0.1"))
+        opened: list[ClientConnection] = []
+        limits = Limits(happy_eyeballs_delay=0.01)
+        connector = connect(f"ws://example.test:{port}/", proxy=None, origin=None, limits=limits)
+        thread = threading.Thread(target=lambda: opened.append(connector.open()), daemon=True)
+        thread.start()
+        thread.join(30)
+        assert opened
+        opened[0].close()
+        held.leave()
+        assert TURNS.enter(("127.0.0.2", port), 1).granted  # nobody waits any more
+        TURNS.forget()
+
+
+def test_one_goes_on_when_its_turn_has_come(serving: Serving, monkeypatch: Any) -> None:
+    counted(monkeypatch)
+    with serving() as (server, uri):
+        held = TURNS.enter(("127.0.0.1", server.socket.getsockname()[1]), 1)
+        opened: list[ClientConnection] = []
+        connector = connect(uri, proxy=None, open_timeout=20)
+        thread = threading.Thread(target=lambda: opened.append(connector.open()), daemon=True)
+        thread.start()
+        until(lambda: TURNS._places[held.key].waiting)
+        held.leave()
+        thread.join(30)
+        assert opened
+        opened[0].close()
+        TURNS.forget()
 
 
 def test_the_next_address_is_tried_at_once_when_one_refuses(
