@@ -362,9 +362,11 @@ class _Stream(asyncio.Protocol):
         return data
 
     def check_empty(self) -> None:
-        """Whoever speaks next has to be asked first: nothing may be here already."""
+        """Whoever speaks next has to be asked first: nothing may be here already, nor the end."""
         if self._waiting:
             raise ProxyError("the proxy sent more than its answer")
+        if self._ended:  # the next protocol would not be told again
+            raise ProxyError("the proxy closed the tunnel that it had agreed to")
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():

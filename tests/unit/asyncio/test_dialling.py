@@ -446,6 +446,15 @@ async def test_nobody_there() -> None:
 
 
 @pytest.mark.parametrize("secure", [False, True])
+async def test_a_proxy_over_tls_that_agrees_and_leaves(authority: trustme.CA, secure: bool) -> None:
+    uri = "wss://localhost/" if secure else "ws://localhost/"
+    context = server_tls(authority)
+    async with proxy(b"HTTP/1.1 200 Fine\r\n\r\n", context) as (address, _):
+        with pytest.raises((ProxyError, ConnectionError)):  # and no time-out
+            await connect(uri, proxy=address, proxy_ssl=client_tls(authority), open_timeout=60)
+
+
+@pytest.mark.parametrize("secure", [False, True])
 async def test_through_a_proxy_over_tls(
     serving: Serving, authority: trustme.CA, secure: bool
 ) -> None:
