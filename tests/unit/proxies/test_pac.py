@@ -184,7 +184,7 @@ def test_one_that_comes_byte_by_byte() -> None:
         enough = threading.Timer(60, over.set)
         enough.start()
         try:
-            with pytest.raises(ProxyError, match="did not come within|timed out"):
+            with pytest.raises(ProxyError, match=r"did not come within|timed out"):
                 find(address, DEFAULT_LIMITS.replace(open_timeout=0.5))
         finally:
             enough.cancel()
