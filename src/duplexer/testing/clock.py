@@ -9,6 +9,7 @@ right then, and :meth:`VirtualClock.advance` is there for those who know better.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Self
@@ -172,7 +173,10 @@ def _monotonic() -> float:
 
 
 def _patch() -> None:
-    # Connections measure by time.monotonic(), which is finer than some loops' own clocks.
+    # Connections measure by time.monotonic(), which is finer than some loops' own clocks. What is
+    # imported later would not be told.
+    for name in ("client", "server"):
+        importlib.import_module(f"duplexer.asyncio.{name}")
     for name, module in list(sys.modules.items()):
         if name.startswith(("duplexer.asyncio.", "duplexer.driver.")):
             if vars(module).get("monotonic") is time.monotonic:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -58,6 +60,23 @@ async def test_keepalive_of_a_healthy_connection() -> None:
             assert client.latency == pytest.approx(0.5) == server.latency
     assert clock.elapsed >= 3600
     assert life.monotonic is time.monotonic
+
+
+def test_it_does_not_matter_what_was_imported_before() -> None:
+    code = """
+import asyncio
+from duplexer import testing
+
+async def run():
+    with testing.virtual_clock():
+        async with testing.pair(link=testing.Link(delay=0.25)) as (client, server):
+            await asyncio.sleep(60)
+            print(round(client.latency, 6), round(server.latency, 6))
+
+asyncio.run(run())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "0.5 0.5\n"
 
 
 async def test_keepalive_of_a_dead_one() -> None:
