@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import urllib.parse
 
-from duplexer.errors import InvalidProxy
+from duplexer.errors import InvalidProxy, InvalidURI
+from duplexer.http.uri import parse_uri
 
 __all__ = ["Proxy", "parse_proxy", "redacted"]
 
@@ -67,7 +68,16 @@ def parse_proxy(text: str) -> Proxy:
     if port == 0:
         raise InvalidProxy(shown, "the port is not a number from 1 to 65535")
     username, password = _credentials(parts, shown)
-    return Proxy(parts.scheme, parts.hostname, port or _PORTS[parts.scheme], username, password)
+    host = _host(parts.hostname, shown)
+    return Proxy(parts.scheme, host, port or _PORTS[parts.scheme], username, password)
+
+
+def _host(text: str, shown: str) -> str:
+    """``text`` as other proxies may have to be told it: the same rules as for a server."""
+    try:
+        return parse_uri(f"ws://[{text}]/" if ":" in text else f"ws://{text}/").host
+    except InvalidURI as exc:
+        raise InvalidProxy(shown, exc.msg) from None
 
 
 def _credentials(parts: urllib.parse.SplitResult, shown: str) -> tuple[str | None, str | None]:

@@ -42,7 +42,7 @@ def _split(rule: str) -> tuple[str, str]:
         return name, port.removeprefix(":")
     name, colon, port = rule.partition(":")
     if colon and ":" not in port and port.isdecimal():
-        return name, str(int(port))
+        return name, port.lstrip("0") or "0"
     return rule, ""
 
 

@@ -82,6 +82,17 @@ def test_no_error_shows_a_password(text: str) -> None:
     assert raised.value.__cause__ is None
 
 
+@pytest.mark.parametrize("host", ["a..b", "a%0d%0ab", "a\\b", "a,b", "127.1", "[::1%]", "a" * 300])
+def test_hosts_that_are_none(host: str) -> None:
+    with pytest.raises(InvalidProxy):
+        parse_proxy(f"http://{host}:80")
+
+
+def test_a_host_is_what_other_proxies_can_be_told() -> None:
+    assert parse_proxy("http://B\u00fccher.example").host == "xn--bcher-kva.example"
+    assert parse_proxy("http://[fe80::1%25eth0]").host == "fe80::1%eth0"
+
+
 def test_an_empty_password_leaves_the_address_readable() -> None:
     with pytest.raises(InvalidProxy, match=r"http://\*\*\*@proxy/path"):
         parse_proxy("http://user:@proxy/path")

@@ -36,6 +36,8 @@ from duplexer.proxies.bypass import bypassed
         ("www.example.com", ".example.com:8080", True),
         ("example.com", "*:8080", False),
         ("example.com", "example.com:http", False),
+        ("example.com", "example.com:0", False),
+        ("example.com", "example.com:" + "9" * 5000, False),
         # addresses
         ("192.0.2.1", "192.0.2.1", True),
         ("192.0.2.1", "192.0.2.1:8080", True),
