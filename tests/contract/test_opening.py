@@ -150,6 +150,7 @@ async def test_process_request_may_raise(front, kind, error, unlogged):
         else:
             assert response.status_code == 500
             assert b"secret" not in response.body
+            await front.until(lambda: unlogged)
             assert [record.exc_info[1] for record in unlogged] == [error]
             unlogged.clear()
 

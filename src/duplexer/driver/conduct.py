@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from duplexer.core.staying import Staying
     from duplexer.driver.steps import Read
     from duplexer.handshake.negotiate import Agreement
+    from duplexer.http.messages import Request, Response
     from duplexer.limits import Limits
 
-__all__ = ["Conduct", "Fate", "ReadClock", "converted"]
+__all__ = ["Conduct", "Course", "Fate", "ReadClock", "converted"]
 
 _CLOSED_BOTH, _FAILED = Phase.CLOSED_BOTH, Phase.FAILED
 
@@ -77,8 +78,8 @@ def converted(message: str | bytes, decode: bool | None) -> str | bytes:
     return message
 
 
-class Conduct(ConnectionBase):
-    """How a connection behaves; see the figure above.
+class Course:
+    """How a connection behaves; see the figure above. ``Conduct`` adds what it tells of itself.
 
     A front defines ``pong_came``, ``ping_failed`` and ``is_receiving``.
     """
@@ -93,9 +94,9 @@ class Conduct(ConnectionBase):
         self.limits = limits
         self.logger = logger
         self.is_server = server
-        self.request = None
-        self.response = None
-        self.subprotocol = None
+        self.request: Request | None = None
+        self.response: Response | None = None
+        self.subprotocol: str | None = None
         self.staying: Staying | None = None
         self.session: Session | None = None
         self._id: uuid.UUID | None = None
@@ -225,7 +226,7 @@ class Conduct(ConnectionBase):
         if wire is None:
             session.send_message(message.data, message.opcode == opcodes.TEXT, message.compress)
         else:
-            session.send_prepared(*wire)
+            session.send_prepared(wire[0], wire[1])
 
     def check_room(self, buffered: int) -> None:
         """Raise :exc:`BufferError` if so many bytes wait that what cannot wait has to fail."""
@@ -325,3 +326,7 @@ class Conduct(ConnectionBase):
     def is_receiving(self) -> bool:
         """Whether somebody waits for a message."""
         raise NotImplementedError
+
+
+class Conduct(Course, ConnectionBase):
+    """A connection without its I/O."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
-from duplexer.driver.conduct import converted
+from duplexer.driver.base import ConnectionBase
 from duplexer.driver.streaming import WHOLE, Fragments, Pieces, check_message
 from duplexer.errors import ConnectionClosed, ConnectionClosedOK
 from duplexer.sync.keeper import KEEPER
@@ -83,7 +83,7 @@ class Stream(Pieces):
             self._connection.deserted = self
 
 
-class Connection(Pump):
+class Connection(Pump, ConnectionBase):
     """A WebSocket connection: the common part of clients' and servers'.
 
     One thread may receive while others send, ping and close.
@@ -116,19 +116,6 @@ class Connection(Pump):
 
     # -- receiving -------------------------------------------------------------------------------
 
-    def recv(self, timeout: float | None = None, decode: bool | None = None) -> Any:
-        """Receive the next message: ``str`` for text, ``bytes`` for binary.
-
-        ``TimeoutError`` if none has come within ``timeout`` seconds (0: if none is there); nothing
-        is lost by that. ``decode=True`` gives ``str`` and ``decode=False`` gives ``bytes``
-        whatever was sent. Raises :exc:`~duplexer.errors.ConnectionClosed` when there will be no
-        more, :exc:`~duplexer.errors.ConcurrencyError` while another thread receives.
-        """
-        message = self.receive(None, timeout)
-        if message is None:
-            raise TimeoutError(f"no message came within {timeout} s")
-        return message if decode is None else converted(message, decode)
-
     def __iter__(self) -> Iterator[Any]:
         """Messages until the connection is closed properly.
 
@@ -151,27 +138,6 @@ class Connection(Pump):
 
     # -- sending ---------------------------------------------------------------------------------
 
-    def send(self, message: Any, text: bool | None = None, *, compress: bool | None = None) -> None:
-        """Send a message: ``str`` as text, bytes-like as binary, unless ``text`` says otherwise.
-
-        An iterable of either is sent as fragments of one message. It returns when the kernel has
-        all of it, and waits while the peer does not read. ``compress`` overrides the extension's
-        choice for this message. Raises :exc:`~duplexer.errors.ConnectionClosed`.
-        """
-        if type(message) is not str and type(message) is not bytes:
-            message = check_message(message)
-            if isinstance(message, AsyncIterable):
-                raise TypeError("message must be str, bytes-like or an iterable, not an async one")
-            if not isinstance(message, WHOLE):
-                self._send_fragments(message, text, compress)
-                return
-        with self.mutex:
-            if self.fragmenting is not None:
-                self.await_turn()
-            self.put(message, text, compress)
-            mark = self.push(attended=True)
-        self.finish(mark)
-
     def send_nowait(
         self, message: Any, text: bool | None = None, *, compress: bool | None = None
     ) -> None:
@@ -186,7 +152,15 @@ class Connection(Pump):
             self.put(message, text, compress)
             self.push()
 
-    def _send_fragments(self, pieces: Any, text: bool | None, compress: bool | None) -> None:
+    def checked(self, message: Any) -> Any:
+        """See :class:`~duplexer.sync.pump.Pump`."""
+        message = check_message(message)
+        if isinstance(message, AsyncIterable):
+            raise TypeError("message must be str, bytes-like or an iterable, not an async one")
+        return message
+
+    def send_pieces(self, pieces: Any, text: bool | None, compress: bool | None) -> None:
+        """See :class:`~duplexer.sync.pump.Pump`."""
         with self.mutex:
             self.await_turn()
             fragments = Fragments(self.open_session(), text, compress)
@@ -195,11 +169,11 @@ class Connection(Pump):
             for piece in pieces:
                 with self.mutex:
                     fragments.put(piece)
-                    mark = self.push(attended=True)
+                    mark = self.push(True)
                 self.finish(mark)
             with self.mutex:
                 fragments.end()
-                mark = self.push(attended=True)
+                mark = self.push(True)
         except BaseException as exc:
             with self.mutex:
                 if fragments.fail(exc):
@@ -266,7 +240,7 @@ class Connection(Pump):
             if self.session is None:
                 self.drop()
             elif self.put_close(code, reason, now):
-                self.settle(now, attended=attended)
+                self.settle(now, False, attended)
 
     def wait_closed(self, timeout: float | None = None) -> bool:
         """Wait until the connection is closed, by whomever; false after ``timeout`` seconds."""

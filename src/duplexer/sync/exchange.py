@@ -63,9 +63,10 @@ class Exchange:
             left = until - monotonic()
             if left <= 0:
                 raise TimeoutError("nothing came in time")
-            got = self.wire.read(min(left, FOREVER))
-            data = self.wire.opened(got[0]) if got else b""
-            if 0 in got or self.wire.at_end:
+            self.wire.read(min(left, FOREVER))
+            n = self.wire.taken()
+            data = self.wire.opened(n) if n > 0 else b""
+            if n == 0 or self.wire.at_end:
                 break
         return data
 

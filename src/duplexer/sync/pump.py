@@ -19,7 +19,8 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from duplexer.driver.conduct import Conduct, Fate
+from duplexer.driver.conduct import Course, Fate, converted
+from duplexer.driver.streaming import WHOLE
 from duplexer.errors import ConcurrencyError
 from duplexer.sync.keeper import KEEPER, READ, WRITE
 from duplexer.sync.wire import FOREVER, Wire, wait
@@ -38,7 +39,7 @@ __all__ = ["Pump"]
 PATIENCE = 0.1
 
 
-class Pump(Conduct):
+class Pump(Course):
     """Reads, writes and waits, for ``duplexer.sync.connection``; see above."""
 
     def __init__(
@@ -62,6 +63,7 @@ class Pump(Conduct):
         self._seen = -1  # visits when the keeper came
         self._polling = 0  # threads that wait until they can write
         self._sleeping = 0  # threads that wait for what others do
+        self._now = 0.0  # when the last wait was over
         self._due = inf
         self._moved = 0.0  # when bytes last left
         self._finished = False  # we said that nothing follows
@@ -90,18 +92,24 @@ class Pump(Conduct):
 
         ``None`` after ``timeout`` seconds; 0 looks at what is there already.
         """
-        until = inf if timeout is None else monotonic() + timeout
-        tried = False
         with self.mutex:
-            while True:
-                now = monotonic()
-                if now >= self._due:
-                    self.settle(now)
-                result = done(argument, now)
-                if result is not None or (tried and now >= until):
-                    return result
-                self._wait(now, min(until, self._due, now + FOREVER))
-                tried = True
+            return self._labour(done, argument, timeout)
+
+    def _labour(
+        self, done: Callable[[Any, float], Any], argument: Any, timeout: float | None
+    ) -> Any:
+        now = monotonic()
+        until = inf if timeout is None else now + timeout
+        tried = False
+        while True:
+            if now >= self._due:
+                self.settle(now)
+            result = done(argument, now)
+            if result is not None or (tried and now >= until):
+                return result
+            self._wait(now, min(until, self._due, now + FOREVER))
+            now = self._now
+            tried = True
 
     def _wait(self, now: float, until: float) -> None:
         # The mutex is held before and after, but not while it waits.
@@ -109,6 +117,7 @@ class Pump(Conduct):
         if session is not None and session.breach is not None and not self.receiver:
             session.conclude()  # whoever might answer what came before does something else
             self.settle(now)
+            self._now = now
         elif not self.reading and not self._ended and self.wants_bytes():
             self._read(now, until)
         elif wire.pending and not self.lost:
@@ -121,9 +130,11 @@ class Pump(Conduct):
                 self.mutex.acquire()
                 self._polling -= 1
                 self._leave()
-            self.settle(monotonic(), writable=writable)
+            self._now = monotonic()
+            self.settle(self._now, writable)
         else:
             self._sleep(until - now)
+            self._now = monotonic()
 
     def _sleep(self, timeout: float | None) -> None:
         self._sleeping += 1
@@ -134,7 +145,6 @@ class Pump(Conduct):
 
     def _read(self, now: float, until: float) -> None:
         wire = self.wire
-        got: list[int] = []
         error: OSError | None = None
         self.reading = True
         self.wakes_at = until
@@ -147,25 +157,25 @@ class Pump(Conduct):
             if polls:
                 writable = wait(wire.sock, read=True, write=True, timeout=until - now)
                 until = now
-            got = wire.read(until - now)
+            wire.read(until - now)
         except OSError as exc:
             error = exc
         finally:
             self.mutex.acquire()
             self.reading = False
             self._polling -= polls
-            self._arrived(got, error, writable)
+            self._arrived(wire.taken(), error, writable)
 
-    def _arrived(self, got: list[int], error: OSError | None, writable: bool) -> None:
+    def _arrived(self, n: int, error: OSError | None, writable: bool) -> None:
+        now = self._now = monotonic()
         if self.lost:
             self._leave()
             return
         session = self.session
         assert session is not None
-        now = monotonic()
         try:
-            if got:
-                self._feed(got[0], now)
+            if n >= 0:
+                self._feed(n, now)
         except OSError as exc:  # TLS
             error = exc
         if error is not None:
@@ -177,7 +187,7 @@ class Pump(Conduct):
             or not session.is_open
             or session.restless()
         ):
-            self.settle(now, writable=writable)
+            self.settle(now, writable)
         if self._sleeping:
             self.changed.notify_all()
 
@@ -192,7 +202,7 @@ class Pump(Conduct):
         else:
             self.take_in(wire.buffer, 0, n, now)
 
-    def settle(self, now: float, *, writable: bool = False, attended: bool = False) -> None:
+    def settle(self, now: float, writable: bool = False, attended: bool = False) -> None:
         """After whatever happened: write, and see what is to become of the byte stream.
 
         ``writable``: a wait until it can be written is over. ``attended``: this thread will wait
@@ -263,8 +273,12 @@ class Pump(Conduct):
         if not self.reading:
             now = monotonic()
             with contextlib.suppress(OSError):
-                while self.wants_bytes() and any(got := self.wire.read(0)):
-                    self._feed(got[0], now)
+                while self.wants_bytes():
+                    self.wire.read(0)
+                    n = self.wire.taken()
+                    if n <= 0:
+                        break
+                    self._feed(n, now)
         self.drop(error)
 
     def drop(self, error: BaseException | None = None) -> None:
@@ -291,16 +305,17 @@ class Pump(Conduct):
             # Before anybody is judged: what may have come meanwhile.
             looks = (readable or now >= self._due) and not self._ended and self.wants_bytes()
             if looks and not self.reading:
+                error: OSError | None = None
                 try:
-                    got, error = self.wire.read(0), None
+                    self.wire.read(0)
                 except OSError as exc:
-                    got, error = [], exc
-                self._arrived(got, error, False)
+                    error = exc
+                self._arrived(self.wire.taken(), error, False)
             session = self.open_session()
             if idle and not self.receiver:
                 session.conclude()
             if now >= self._due or self.wire.pending or session.cork.size:
-                self.settle(now, attended=True)
+                self.settle(now, False, True)
             if self.lost:
                 return 0, inf
             wants = idle and not self.reading and not self._ended and self.wants_bytes()
@@ -310,20 +325,32 @@ class Pump(Conduct):
 
     # -- messages ---------------------------------------------------------------------------------
 
+    def recv(self, timeout: float | None = None, decode: bool | None = None) -> Any:
+        """Receive the next message: ``str`` for text, ``bytes`` for binary.
+
+        ``TimeoutError`` if none has come within ``timeout`` seconds (0: if none is there); nothing
+        is lost by that. ``decode=True`` gives ``str`` and ``decode=False`` gives ``bytes``
+        whatever was sent. Raises :exc:`~duplexer.errors.ConnectionClosed` when there will be no
+        more, :exc:`~duplexer.errors.ConcurrencyError` while another thread receives.
+        """
+        message = self.receive(None, timeout)
+        if message is None:
+            raise TimeoutError(f"no message came within {timeout} s")
+        return message if decode is None else converted(message, decode)
+
     def receive(self, reader: Any, timeout: float | None) -> Any:
         """The next message for ``reader`` (see ``next_message``); ``None`` after ``timeout``."""
         with self.mutex:
             if self.deserted is not None:
                 self.deserted.leave()
                 self.deserted = None
-            message = self.next_message(reader, 0.0)
+            message = self.next_message(reader, self._now)
             if message is not None:
                 return message
-            self.receiver = True
-        try:
-            return self.work(self._next, reader, timeout)
-        finally:
-            self.receiver = False
+            try:
+                return self._labour(self._next, reader, timeout)
+            finally:
+                self.receiver = False
 
     def _next(self, reader: Any, now: float) -> Any:
         self.receiver = False  # it is this thread that does not wait now
@@ -331,7 +358,35 @@ class Pump(Conduct):
         self.receiver = message is None
         return message
 
-    def push(self, *, attended: bool = False) -> int:
+    def send(self, message: Any, text: bool | None = None, *, compress: bool | None = None) -> None:
+        """Send a message: ``str`` as text, bytes-like as binary, unless ``text`` says otherwise.
+
+        An iterable of either is sent as fragments of one message. It returns when the kernel has
+        all of it, and waits while the peer does not read. ``compress`` overrides the extension's
+        choice for this message. Raises :exc:`~duplexer.errors.ConnectionClosed`.
+        """
+        if type(message) is not str and type(message) is not bytes:
+            message = self.checked(message)
+            if not isinstance(message, WHOLE):
+                self.send_pieces(message, text, compress)
+                return
+        with self.mutex:
+            if self.fragmenting is not None:
+                self.await_turn()
+            self.put(message, text, compress)
+            mark = self.push(True)
+        if mark:
+            self.finish(mark)
+
+    def checked(self, message: Any) -> Any:
+        """``message`` as it can be sent, whole or in pieces."""
+        raise NotImplementedError
+
+    def send_pieces(self, pieces: Any, text: bool | None, compress: bool | None) -> None:
+        """Send the fragments of a message."""
+        raise NotImplementedError
+
+    def push(self, attended: bool = False) -> int:
         """Write what was put: 0 if the kernel took all, otherwise a mark for ``finish()``."""
         wire, session = self.wire, self.open_session()
         if not (wire.pending or wire.torn):
@@ -342,20 +397,20 @@ class Pump(Conduct):
             else:
                 if not wire.pending and not session.restless():
                     return 0
-        self.settle(monotonic(), attended=attended)
+        self.settle(monotonic(), False, attended)
         if self.lost:
             raise session.closed_error()
         return wire.total if wire.pending else 0
 
     def finish(self, mark: int) -> None:
         """Wait until what ``push()`` could not write has been written."""
-        if mark:
-            try:
+        try:
+            if mark:
                 self.work(self._is_written, mark)
-            except BaseException:
-                if not self.lost:  # Ctrl-C
-                    KEEPER.add(self, at_once=True)
-                raise
+        except BaseException:
+            if not self.lost:  # Ctrl-C
+                KEEPER.add(self, at_once=True)
+            raise
 
     def _is_written(self, mark: int, now: float) -> bool | None:
         wire = self.wire

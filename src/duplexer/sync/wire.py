@@ -54,15 +54,31 @@ def wait(sock: socket.socket, *, read: bool, write: bool, timeout: float) -> boo
 class Wire:
     """One byte stream. Who reads is its user's to settle, and who writes."""
 
-    __slots__ = ("_armed", "_into", "_left", "buffer", "layers", "pending", "sock", "torn", "total")
+    __slots__ = (
+        "_armed",
+        "_got",
+        "_into",
+        "_left",
+        "_recv_into",
+        "_send",
+        "buffer",
+        "layers",
+        "pending",
+        "sock",
+        "torn",
+        "total",
+    )
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(HAS_FLAGS)
         if sock.family != getattr(socket, "AF_UNIX", None):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
+        self._recv_into = sock.recv_into
+        self._send = sock.send
         self.buffer = bytearray(BUFFER)
         self._into = (self.buffer,)
+        self._got: list[int] = []
         self.layers: list[TlsLayer] = []
         self._armed = 0.0  # seconds after which the kernel ends a read
         self._left: deque[memoryview] = deque()  # what the kernel has not taken yet
@@ -77,24 +93,28 @@ class Wire:
 
     # -- reading -----------------------------------------------------------------------------------
 
-    def read(self, timeout: float) -> list[int]:
-        """Wait for bytes, and read them into ``buffer``: their number, 0 at the end of the stream.
+    def read(self, timeout: float) -> None:
+        """Wait for bytes for ``timeout`` seconds (0: look whether there are some), and read them.
 
-        The list is empty if nothing came for ``timeout`` seconds (0: if nothing is there).
+        ``taken()`` says how many there were.
         """
-        got: list[int] = []
-        with contextlib.suppress(BlockingIOError):
+        try:
             if timeout <= 0:
-                got.append(self.sock.recv_into(self.buffer, 0, DONTWAIT))
-                return got
+                self._got.append(self._recv_into(self.buffer, 0, DONTWAIT))
+                return
             if not HAS_FLAGS:
                 wait(self.sock, read=True, write=False, timeout=timeout)
             elif not timeout / 2 <= self._armed <= timeout + min(SLACK, timeout / 8):
                 self._arm(timeout)
             # In one go: between the call and keeping what it gave nothing may be raised, not even
             # by Ctrl-C, or bytes were lost.
-            got.extend(map(self.sock.recv_into, self._into))
-        return got
+            self._got.extend(map(self._recv_into, self._into))
+        except BlockingIOError:
+            pass
+
+    def taken(self) -> int:
+        """How many bytes ``read()`` has left in ``buffer``: 0 at the end of the stream, or -1."""
+        return self._got.pop() if self._got else -1
 
     def _arm(self, timeout: float) -> None:
         whole = int(timeout)
@@ -128,15 +148,18 @@ class Wire:
         self.torn = False
 
     def _put(self, data: bytes, layers: list[TlsLayer]) -> None:
-        for layer in reversed(layers):
-            data = layer.encrypt(data) if data else data
+        if layers:
+            for layer in reversed(layers):
+                data = layer.encrypt(data) if data else data
         if not data:
             return
         self.total += len(data)
         n = 0
         if not self.pending:
-            with contextlib.suppress(BlockingIOError):
-                n = self.sock.send(data, DONTWAIT)
+            try:
+                n = self._send(data, DONTWAIT)
+            except BlockingIOError:
+                pass
         if n < len(data):
             self._keep([memoryview(data)[n:]])
 

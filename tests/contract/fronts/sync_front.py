@@ -44,9 +44,10 @@ class Threads:
                 outcome = (function(), None)
             except BaseException as exc:  # raised where it is awaited
                 outcome = (None, exc)
+            del function  # it is the test's, and may be the last to hold something
             with contextlib.suppress(RuntimeError):  # the test is over
                 loop.call_soon_threadsafe(self.settle, future, *outcome)
-            del function, outcome, future  # they are the test's
+            del outcome, future
             self.idle.append(work)
 
     def settle(self, future: asyncio.Future[Any], value: Any, error: Any) -> None:

@@ -42,7 +42,7 @@ def test_a_stream_whose_reading_is_interrupted_goes_on(serving: Serving, monkeyp
             def interrupted(*args: Any) -> None:
                 raise KeyboardInterrupt
 
-            patched.setattr(ws.wire.__class__, "read", interrupted)
+            patched.setattr("duplexer.sync.pump.monotonic", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 next(stream)
         ws.send("whole")

@@ -1,0 +1,21 @@
+cimport cython
+
+
+cdef class Wire:
+    cdef readonly object sock
+    cdef readonly bytearray buffer
+    cdef public list layers
+    cdef readonly Py_ssize_t pending, total
+    cdef public bint torn
+    cdef tuple _into
+    cdef list _got
+    cdef double _armed
+    cdef object _left, _recv_into, _send
+
+    cpdef read(self, double timeout)
+    cpdef Py_ssize_t taken(self) except -2
+    cpdef put(self, object data)
+    @cython.locals(n=Py_ssize_t)
+    cdef _put(self, object data, list layers)
+    @cython.locals(before=Py_ssize_t, n=Py_ssize_t)
+    cpdef Py_ssize_t flush(self) except -1
