@@ -136,10 +136,12 @@ class connect(ConnectBase):  # noqa: N801 - a verb, as in ``websockets``
         return self._connect().__await__()
 
     async def __aenter__(self) -> ClientConnection:
-        self._connection = await self._connect()
+        with self.entering():
+            self._connection = await self._connect()
         return self._connection
 
     async def __aexit__(self, exc_type: object, exc: object, tb: object) -> None:
+        self.left()
         await self._connection.__aexit__(exc_type, exc, tb)
 
     def __aiter__(self) -> AsyncIterator[ClientConnection]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import logging
@@ -207,6 +208,29 @@ class ConnectBase:
         self.new_opening().handshake()  # raises for arguments that do not fit
         self._arrange_staying({name: given[name] for name in given if name != "self"})
         self.take_own()
+
+    _entered = False
+
+    @contextlib.contextmanager
+    def entering(self) -> Iterator[None]:
+        """A ``with`` block begins by what is done meanwhile; ``left()`` says that it has ended.
+
+        There is one at a time: its end has to know which connection to close.
+        """
+        if self._entered:
+            raise RuntimeError(
+                "this connect(...) is in use by another with block; give each one of its own"
+            )
+        self._entered = True
+        try:
+            yield
+        except BaseException:
+            self._entered = False
+            raise
+
+    def left(self) -> None:
+        """See ``entering``."""
+        self._entered = False
 
     def take_own(self) -> None:
         """Check ``own``, the front's own arguments."""

@@ -301,10 +301,12 @@ class connect(ConnectBase):  # noqa: N801 - a verb, as in ``websockets``
         return connection
 
     def __enter__(self) -> ClientConnection:
-        self._connection = self.open()
+        with self.entering():
+            self._connection = self.open()
         return self._connection
 
     def __exit__(self, exc_type: object, exc: object, tb: object) -> None:
+        self.left()
         self._connection.__exit__(exc_type, exc, tb)
 
     def __iter__(self) -> Iterator[ClientConnection]:

@@ -259,10 +259,12 @@ class connect(ConnectBase):  # noqa: N801 - a verb, as in ``websockets``
                 yield connection
 
     async def __aenter__(self) -> ClientConnection:
-        self._context = self._opened()
-        return await self._context.__aenter__()
+        with self.entering():
+            self._context = self._opened()
+            return await self._context.__aenter__()
 
     async def __aexit__(self, *exc_info: Any) -> bool | None:
+        self.left()
         return await self._context.__aexit__(*exc_info)
 
     def __aiter__(self) -> _Iteration:

@@ -41,3 +41,20 @@ async def test_nobody_answers() -> None:
     await asyncio.sleep(0.01)
     with pytest.raises(OSError):
         await connect(f"ws://127.0.0.1:{port}/", proxy=None)
+
+
+async def test_one_block_at_a_time(serving: Serving) -> None:
+    async with serving() as (_, uri):
+        connector = connect(uri, proxy=None)
+        async with connector as ws:
+            with pytest.raises(RuntimeError, match="another with block"):
+                async with connector:
+                    pass
+        assert ws.state.name == "CLOSED"
+        async with connector as again:
+            await again.send("Hello")
+            assert await again.recv() == "Hello"
+    for _ in range(2):  # a failure leaves it free
+        with pytest.raises(OSError):
+            async with connector:
+                pass
