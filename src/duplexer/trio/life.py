@@ -317,6 +317,7 @@ class Life(Conduct):
 
     # -- writing ---------------------------------------------------------------------------------
 
+    @trio.lowlevel.enable_ki_protection  # or what has been written might be written again
     def flush(self) -> None:
         """Write what was collected: as much as the kernel takes; the rest is for the writer."""
         session = self.session
