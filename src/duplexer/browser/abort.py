@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,14 @@ class AbortSignal(EventTarget):
         self._aborted = False
         self._reason: BaseException | Any = None
         self._actions: list[Callable[[], None]] = []
-        self._followers: dict[_Listener, EventTarget] = {}
+        # Those who listen to something else, and the signals of any(): a signal of the whole
+        # program keeps none of them alive, but for signals that somebody waits for.
+        self._followers: weakref.WeakKeyDictionary[_Listener, weakref.ref[EventTarget]]
+        self._followers = weakref.WeakKeyDictionary()
+        self._sources: list[AbortSignal] = []
+        self._dependents: weakref.WeakKeyDictionary[AbortSignal, None]
+        self._dependents = weakref.WeakKeyDictionary()
+        self._awaited: set[AbortSignal] = set()  # of the dependents
 
     @property
     def aborted(self) -> bool:
@@ -71,24 +79,35 @@ class AbortSignal(EventTarget):
                 return cls.abort(source.reason)
         signal = cls()
         for source in sources:
-            source.on_abort(lambda source=source: signal._abort(source.reason))  # type: ignore[misc]
+            signal._sources += source._sources or [source]
+        for source in signal._sources:
+            source._dependents[signal] = None
         return signal
+
+    def _listeners_changed(self) -> None:
+        for source in self._sources:
+            if self._listeners or self._actions:
+                source._awaited.add(self)
+            else:
+                source._awaited.discard(self)
 
     # -- for those it was given to ---------------------------------------------------------------
 
     def on_abort(self, action: Callable[[], None]) -> Callable[[], None]:
         """Have ``action`` called before listeners hear of it; call what is returned to undo it."""
         self._actions.append(action)
+        self._listeners_changed()
 
         def undo() -> None:
             if action in self._actions:
                 self._actions.remove(action)
+                self._listeners_changed()
 
         return undo
 
     def follow(self, target: EventTarget, listener: _Listener) -> None:
         """Remove ``listener`` from ``target`` when it is aborted."""
-        self._followers[listener] = target
+        self._followers[listener] = weakref.ref(target)
 
     def unfollow(self, listener: _Listener) -> None:
         """``listener`` has been removed."""
@@ -99,13 +118,24 @@ class AbortSignal(EventTarget):
             return
         if reason is None:
             reason = DOMException("the signal was aborted", "AbortError")
-        self._aborted, self._reason = True, reason
-        for listener, target in list(self._followers.items()):
-            target._remove(listener)
+        aborted = [self, *[signal for signal in self._dependents if not signal._aborted]]
+        for signal in aborted:
+            signal._aborted, signal._reason = True, reason
+        for signal in aborted:
+            signal._run_abort_steps()
+
+    def _run_abort_steps(self) -> None:
+        for listener, reference in list(self._followers.items()):
+            target = reference()
+            if target is not None:
+                target._remove(listener)
         actions, self._actions = self._actions, []
         for action in actions:
             action()
         self._fire(Event("abort"))
+        sources, self._sources = self._sources, []
+        for source in sources:
+            source._awaited.discard(self)
 
 
 class AbortController:

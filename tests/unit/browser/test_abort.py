@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from typing import Any
 
 import pytest
 
 from duplexer.browser.abort import AbortController, AbortSignal, as_exception
+from duplexer.browser.events import Event, EventTarget
 from duplexer.browser.exceptions import DOMException
 
 
@@ -76,3 +79,47 @@ def test_the_event_is_trusted() -> None:
     controller.abort()
     assert seen[0].isTrusted
     assert seen[0].target is controller.signal
+
+
+def test_a_signal_keeps_alive_only_what_somebody_waits_for() -> None:
+    program = AbortController()
+    signal = AbortSignal.any([program.signal])
+    idle = weakref.ref(signal)
+    del signal
+    gc.collect()
+    assert idle() is None
+
+    target = EventTarget()
+    # Its closure knows the target, as that of most listeners does.
+    target.addEventListener("x", lambda e, target=target: None, signal=program.signal)
+    listening = weakref.ref(target)
+    del target
+    gc.collect()
+    assert listening() is None
+
+    heard: list[str] = []
+    middle = AbortSignal.any([program.signal])
+    AbortSignal.any([middle]).addEventListener("abort", lambda e: heard.append("listener"))
+    undo = AbortSignal.any([middle]).on_abort(lambda: heard.append("undone"))
+    AbortSignal.any([middle]).on_abort(lambda: heard.append("action"))
+    other = EventTarget()
+    other.addEventListener("x", lambda e: heard.append("no"), signal=AbortSignal.any([middle]))
+    reference = weakref.ref(middle)
+    del middle
+    undo()
+    gc.collect()
+    assert reference() is None  # what comes of it is its sources' affair
+    program.abort("why")
+    assert heard == ["listener", "action"]
+    other.dispatchEvent(Event("x"))
+    assert heard == ["listener", "action"]
+
+
+def test_all_that_depend_on_a_signal_are_aborted_before_anybody_hears_of_it() -> None:
+    first, second = AbortController(), AbortController()
+    signal = AbortSignal.any([first.signal, second.signal])
+    seen: list[Any] = []
+    first.signal.onabort = lambda e: seen.append(signal.reason)
+    first.abort("a")
+    second.abort("b")
+    assert seen == [signal.reason] == ["a"]
