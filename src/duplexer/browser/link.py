@@ -115,16 +115,19 @@ class Link:
             self._tell("link_closed", Ending(self._failing))
 
     async def _push(self, connection: ClientConnection) -> None:
+        gone = self.loop.create_task(connection.wait_closed())
         try:
             while True:
                 self._tell("link_message", await connection.recv())
                 owner = self._owner()
                 room = None if owner is None else owner.link_room()
                 del owner
-                if room is not None:
-                    await room
+                if room is not None:  # who listens may be waiting for the end
+                    await asyncio.wait((room, gone), return_when=asyncio.FIRST_COMPLETED)
         except ConnectionClosed:
             pass
+        finally:
+            gone.cancel()
 
     def _tell(self, what: str, *args: Any) -> None:
         owner = self._owner()

@@ -643,6 +643,30 @@ async def test_reading_pauses_when_coroutines_do_not_keep_up() -> None:
         await record.wait("close")
 
 
+async def test_coroutines_may_wait_for_the_end() -> None:
+    async def handler(ws: Any) -> None:
+        while True:
+            await ws.send(b"x" * 60_000)
+
+    limits = Limits(queue_bytes=100_000, queue_messages=2)
+    closed = asyncio.Event()
+    running = 0
+
+    async def until_closed(event: Any) -> None:
+        nonlocal running
+        running += 1
+        await closed.wait()
+
+    async with serving(handler, compression=None) as url:
+        ws = WebSocket(url, limits=limits, compression=None)
+        ws.onmessage = until_closed
+        ws.onclose = lambda event: closed.set()
+        await until(lambda: running >= 2 and ws._room is not None)
+        ws.close()
+        async with asyncio.timeout(60):
+            await closed.wait()
+
+
 # -- 7: garbage collection -------------------------------------------------------------------------
 
 
