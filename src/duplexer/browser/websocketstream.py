@@ -203,8 +203,10 @@ class _Incoming(Source):
 
     @property
     def finished(self) -> bool:  # type: ignore[override]
-        """Whether the connection has gone, and all that came before has been read."""
-        return self._connection.lost and not self._connection.open_session().inbox.count
+        """Whether it was closed properly, and all that came before has been read."""
+        session = self._connection.open_session()
+        closed = session.close_rcvd is not None and session.close_sent is not None
+        return closed and self._connection.lost and not session.inbox.count
 
     async def pull(self) -> Any:
         try:

@@ -297,3 +297,28 @@ async def test_reading_and_cancelling_in_a_task() -> None:
         await writer.write("kept")
         assert (await reader.read()).value == "kept"
         await ended(stream)
+
+
+async def test_what_breaks_off_does_not_look_like_an_end() -> None:
+    was_read = asyncio.Event()
+
+    async def handler(ws: Any) -> None:
+        await ws.send("half of it")
+        await was_read.wait()
+        ws.transport.write_eof()  # without a Close
+        await ws.wait_closed()
+
+    async with serving(handler) as url:
+        stream = WebSocketStream(url)
+        opened = await stream.opened
+        connection = stream._link.connection
+        assert connection is not None
+        reader = opened.readable.getReader()
+        assert (await reader.read()).value == "half of it"
+        was_read.set()
+        await until(lambda: connection.lost)
+        assert not opened.readable._source.finished  # or a read in this very moment would end well
+        with pytest.raises(WebSocketError):
+            await reader.read()
+        with pytest.raises(WebSocketError):
+            await stream.closed
