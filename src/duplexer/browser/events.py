@@ -127,7 +127,16 @@ class ErrorEvent(Event):
 class _Listener:
     """An entry of the list of listeners."""
 
-    __slots__ = ("callback", "capture", "once", "passive", "removed", "signal", "type")
+    __slots__ = (
+        "__weakref__",
+        "callback",
+        "capture",
+        "once",
+        "passive",
+        "removed",
+        "signal",
+        "type",
+    )
 
     def __init__(self, type: str, callback: Any, capture: bool = False) -> None:  # noqa: A002
         self.type = type
@@ -256,7 +265,7 @@ class EventTarget:
             event._passive = listener.passive
             try:
                 self._call(listener, event)
-            except Exception as exc:  # noqa: BLE001 - the user's code: it is reported
+            except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - the user's code
                 report(exc, event)
             event._passive = False
             if event._stopped_at_once:

@@ -357,3 +357,15 @@ def test_a_handler_that_gives_back_false_prevents_the_default(log: Log) -> None:
 def test_the_handler_as_an_attribute_of_the_class() -> None:
     assert isinstance(Target.onping, EventHandler)
     assert "ping" in (Target.onping.__doc__ or "")
+
+
+async def test_a_listener_that_looks_at_something_cancelled_stops_no_other(log: Log) -> None:
+    target, found = Target(), reports()
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    target.addEventListener("ping", lambda e: future.result())
+    seen: list[str] = []
+    target.addEventListener("ping", lambda e: seen.append(e.type))
+    target.dispatchEvent(Event("ping"))
+    assert seen == ["ping"]
+    assert isinstance(found[0]["exception"], asyncio.CancelledError)
