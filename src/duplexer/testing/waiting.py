@@ -101,7 +101,8 @@ def _open(connection: Any) -> Iterator[str]:
 
 def _under_way(connection: Any) -> Iterator[str]:
     # In memory we can see what is in the network.
-    flow = getattr(getattr(connection, "transport", None), "_in", None)
+    carrier = getattr(connection, "transport", None) or getattr(connection, "stream", None)
+    flow = getattr(carrier, "_in", None)
     if flow is None:
         return
     if flow.faults.dropping:

@@ -14,6 +14,7 @@ from duplexer.errors import ConnectionClosedError, InvalidStatus  # noqa: E402
 from duplexer.testing.hangs import guard  # noqa: E402
 from duplexer.testing.links import Link  # noqa: E402
 from duplexer.testing.trio import connect_to, link_streams, pair, serve  # noqa: E402
+from duplexer.testing.waiting import waiting_for  # noqa: E402
 
 
 def run(test: Any) -> None:
@@ -112,6 +113,8 @@ def test_a_link_that_fails() -> None:
         async with pair(link=link) as (client, server):
             link.stall()
             await client.send("late")
+            await trio.testing.wait_all_tasks_blocked()
+            assert "link to it is stalled: 10 bytes" in waiting_for(server)
             with trio.move_on_after(1):
                 await server.recv()
                 pytest.fail("it has come through a link that is stalled")
