@@ -330,6 +330,10 @@ class Retrying:
     def _wait(self, exc: Exception, what: str) -> RetrySteps:
         retry = self.retry
         ceiling = next(self._ceilings, retry.cap)
+        if not 0 <= ceiling < math.inf:  # some clocks take these for "at once", again and again
+            raise ValueError(
+                f"Retry.delays gave {ceiling!r}: delays are 0 or more seconds"
+            ) from exc
         delay = ceiling if retry.delays is not None else self._uniform(0, ceiling)
         self.delay = delay = self._lengthened(delay, exc)
         passed = self._clock() - self._since

@@ -289,6 +289,13 @@ def test_delays_are_random_from_nothing_on() -> None:
     assert asked == [(0, 2.0), (0, 4.0), (0, 6.0)] and world.slept == [0, 0, 0]
 
 
+@pytest.mark.parametrize("delay", [-1.0, math.inf, math.nan])
+def test_delays_that_are_none(delay: float) -> None:
+    world = World(Retry(delays=lambda: iter([delay])), *[OSError()] * 3)
+    with pytest.raises(ValueError, match=r"Retry\.delays gave"):
+        world.go()
+
+
 def test_delays_of_one_s_own() -> None:
     world = World(Retry(delays=lambda: itertools.chain([5.0, 7.0])), *[OSError()] * 3)
     world.go()
