@@ -211,13 +211,20 @@ class connect(ConnectBase):  # noqa: N801 - a verb, as in ``websockets``
                 dialler = _Dialler(opening, limit, self._stream)
                 try:
                     connection = await self._attempt(opening, dialler)
-                    self._owner.start_soon(connection.run)
+                    await self._settle_in(connection, dialler)
                     return connection
                 except InvalidStatus as exc:
                     if self._stream is not None:
                         raise  # there is no other
                     await follow(opening.refused(exc), dialler.do)
         raise TimeoutError("timed out during opening handshake")
+
+    async def _settle_in(self, connection: ClientConnection, dialler: _Dialler) -> None:
+        try:
+            self._owner.start_soon(connection.run)
+        except RuntimeError:  # a nursery that has been left takes nobody any more
+            await dialler.drop()
+            raise
 
     async def _attempt(self, opening: Opening, dialler: _Dialler) -> ClientConnection:
         handshake = opening.handshake()

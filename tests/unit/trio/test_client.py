@@ -254,3 +254,16 @@ async def test_one_block_at_a_time():
         with pytest.raises(OSError):
             async with connector:
                 pass
+
+
+async def test_a_nursery_that_has_been_left_owns_nothing(memory, autojump):
+    async with memory.served(ping_interval=None):
+        async with trio.open_nursery() as nursery:
+            pass
+        with pytest.raises(RuntimeError, match="closed"):
+            await memory.connect(nursery=nursery)
+        with trio.move_on_after(60):
+            while not memory.arrived:
+                await trio.lowlevel.checkpoint()
+            await memory.arrived[0].wait_closed()
+        assert memory.arrived[0].close_code == 1006
