@@ -191,6 +191,9 @@ class Life(Conduct):
         error: BaseException | None = None
         try:
             with self._reading:
+                if session.breach is not None:  # right behind the handshake
+                    await self._break_off()
+                    self.settle()
                 while True:
                     if not self.wants_bytes():
                         self._room = trio.Event()

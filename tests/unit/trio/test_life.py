@@ -269,3 +269,17 @@ async def test_an_interrupt_in_the_middle_of_writing_does_not_write_twice(monkey
             await ws.send("y")
             await done.wait()
     assert received == ["x", "y"]
+
+
+async def test_a_breach_right_behind_the_handshake_is_told_at_once(autojump):
+    ours, theirs = trio.testing.memory_stream_pair()
+    behind = encode(TEXT, b"in order", mask=None) + encode(3, b"", mask=None)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(shake_hands, theirs, behind)
+        limits = Limits(ping_interval=None)
+        async with connect("ws://memory/", stream=ours, limits=limits, compression=None) as ws:
+            with trio.move_on_after(60):
+                assert await theirs.receive_some() != b""  # though nobody receives
+            assert ws.state is not State.OPEN
+            assert await ws.recv() == "in order"
+            ws.abort()
