@@ -77,7 +77,9 @@ class MemoryServer:
             raise ConnectionRefusedError("the server in memory has been closed")
         ours, theirs = socket.socketpair() if self._bridge is None else self._bridge.sockets()
         try:
-            connector = sync_client.connect(urljoin(URI, uri), sock=ours, **kwargs)
+            connector: sync_client.connect = sync_client.connect(
+                urljoin(URI, uri), sock=ours, **kwargs
+            )
         except BaseException:
             ours.close()
             theirs.close()
