@@ -70,6 +70,7 @@ def test_every_transition_is_drawn() -> None:
         assert f">{happening.name}<" in drawn
 
 
+@pytest.mark.timeout(240)  # of processor time it takes a tenth of that
 def test_sphinx_builds_without_a_warning(tmp_path: Path) -> None:
     if any(importlib.util.find_spec(name) is None for name in ("sphinx", "furo", "myst_parser")):
         pytest.skip("needs the extra docs")
@@ -88,7 +89,7 @@ def test_sphinx_builds_without_a_warning(tmp_path: Path) -> None:
         env=environment() | {"DUPLEXER_PURE": "1"},
         capture_output=True,
         text=True,
-        timeout=55,
+        timeout=230,
         check=False,
     )
     assert result.returncode == 0, result.stderr
