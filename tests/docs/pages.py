@@ -2,9 +2,9 @@
 
 How a page is written:
 
-* A ``python`` block with ``asyncio.run(`` or ``trio.run(`` is a program of its own. One with
-  ``serve_forever`` is a server: it runs until the next server of the page, or the end.
-  ``# name.py`` in its first line is the file that it is saved to.
+* A ``python`` block with ``asyncio.run(``, ``trio.run(`` or ``duplexer.sync`` is a program of its
+  own. One with ``serve_forever`` is a server: it runs until the next server of the page, or the
+  end. ``# name.py`` in its first line is the file that it is saved to.
 * Any other ``python`` block is a fragment: it may ``await``, and shares its names with the other
   fragments of the page. It is saved too if it begins with a name.
 * ``<!-- setup`` ... ``-->`` is a fragment that readers do not see.
@@ -62,7 +62,7 @@ class Block:
 
     @property
     def is_program(self) -> bool:
-        runs = "asyncio.run(" in self.text or "trio.run(" in self.text
+        runs = any(each in self.text for each in ("asyncio.run(", "trio.run(", "duplexer.sync"))
         return self.language == "python" and runs
 
     @property

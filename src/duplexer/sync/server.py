@@ -15,6 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 from duplexer.driver.accept import open_server
+from duplexer.driver.basic_auth import basic_auth
 from duplexer.driver.fanning import fan_out
 from duplexer.driver.handling import close_code_after, report_refusal
 from duplexer.driver.serving import ServeBase
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from duplexer.core.prepared import Prepared
     from duplexer.http.messages import Response
 
-__all__ = ["Server", "ServerConnection", "broadcast", "serve", "unix_serve"]
+__all__ = ["Server", "ServerConnection", "basic_auth", "broadcast", "serve", "unix_serve"]
 
 #: The process or the system has run out of something that others may give back.
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}

@@ -16,6 +16,8 @@ from duplexer import InvalidHandshake, InvalidStatus, Limits
 from duplexer.http.messages import Response, make_response
 from duplexer.sync import ServerConnection, broadcast, connect, serve, unix_connect, unix_serve
 from duplexer.sync import server as module
+from duplexer.sync.router import route
+from duplexer.sync.server import basic_auth
 from tests.contract.peers import Raw
 from tests.unit.sync.conftest import Background, Serving, echo, until
 
@@ -177,6 +179,24 @@ def test_unix_sockets(tmp_path: Any) -> None:
     with unix_serve(echo, path), unix_connect(path) as ws:
         ws.send("through a file")
         assert ws.recv() == "through a file"
+
+
+def test_a_handler_for_each_path_behind_a_password() -> None:
+    from werkzeug.routing import Map, Rule
+
+    def one(ws: Any, name: str) -> None:
+        ws.send(f"{ws.username}: {name}")
+
+    auth = basic_auth("here", ("me", "secret"))
+    url_map = Map([Rule("/one/<name>", endpoint=one)])
+    with route(url_map, "127.0.0.1", 0, process_request=auth) as server:
+        address = "127.0.0.1:{}".format(server.socket.getsockname()[1])
+        with connect(f"ws://me:secret@{address}/one/x", proxy=None) as ws:
+            assert ws.recv() == "me: x"
+        for uri, status in ((f"ws://{address}/one/x", 401), (f"ws://me:secret@{address}/", 404)):
+            with pytest.raises(InvalidStatus) as caught:
+                connect(uri, proxy=None).open()
+            assert caught.value.response.status_code == status
 
 
 def test_sockets_of_ones_own_and_several_addresses() -> None:
