@@ -16,6 +16,7 @@ from duplexer.asyncio import client as asyncio_client
 from duplexer.errors import ConnectionClosed, InvalidHandshake
 from duplexer.extensions.deflate import ClientPerMessageDeflateFactory
 from duplexer.limits import Limits
+from duplexer.sync import client as sync_client
 from duplexer.trio import client as trio_client
 
 AGENT = "duplexer"
@@ -23,7 +24,11 @@ AGENT = "duplexer"
 LIMITS = Limits(max_message=16 * 1024 * 1024, deflate_min=0, ping_interval=None)
 
 
-async def run_case(connect: Callable[..., Any], url: str, number: int) -> None:
+def address(url: str, number: int) -> str:
+    return f"{url}/runCase?case={number}&agent={AGENT}"
+
+
+def arguments() -> dict[str, Any]:
     # Two offers, so that the server has the choice: section 13 wants no_context_takeover, and any
     # window, where it asks for them.
     extensions = [
@@ -32,9 +37,12 @@ async def run_case(connect: Callable[..., Any], url: str, number: int) -> None:
             client_max_window_bits=15, client_no_context_takeover=True, limits=LIMITS
         ),
     ]
-    address = f"{url}/runCase?case={number}&agent={AGENT}"
+    return {"extensions": extensions, "limits": LIMITS, "proxy": None}
+
+
+async def run_case(connect: Callable[..., Any], url: str, number: int) -> None:
     try:
-        async with connect(address, extensions=extensions, limits=LIMITS, proxy=None) as ws:
+        async with connect(address(url, number), **arguments()) as ws:
             async for message in ws:
                 await ws.send(message)
     except (ConnectionClosed, InvalidHandshake):
@@ -50,9 +58,29 @@ async def main(connect: Callable[..., Any], url: str) -> None:
         pass
 
 
+def run_case_blocking(url: str, number: int) -> None:
+    try:
+        with sync_client.connect(address(url, number), **arguments()) as ws:
+            for message in ws:
+                ws.send(message)
+    except (ConnectionClosed, InvalidHandshake):
+        pass  # the other side knows what it expected
+
+
+def main_blocking(url: str) -> None:
+    with sync_client.connect(f"{url}/getCaseCount", proxy=None) as ws:
+        count = int(ws.recv())
+    for number in range(1, count + 1):
+        run_case_blocking(url, number)
+    with sync_client.connect(f"{url}/updateReports?agent={AGENT}", proxy=None):
+        pass
+
+
 if __name__ == "__main__":
     _, front, url = sys.argv
-    if front == "trio":
+    if front == "sync":
+        main_blocking(url)
+    elif front == "trio":
         trio.run(main, trio_client.connect, url)
     else:
         asyncio.run(main(asyncio_client.connect, url))

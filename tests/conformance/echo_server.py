@@ -17,6 +17,7 @@ import trio
 from duplexer.asyncio import server as asyncio_server
 from duplexer.extensions.deflate import ServerPerMessageDeflateFactory
 from duplexer.limits import Limits
+from duplexer.sync import server as sync_server
 from duplexer.trio import server as trio_server
 
 #: Section 9 sends messages of 16 MiB, and sections 12 and 13 are about compressing everything.
@@ -28,19 +29,36 @@ async def echo(ws: Any) -> None:
         await ws.send(message)
 
 
-async def main(serve: Callable[..., Any], at_end: Callable[[], Awaitable[Any]]) -> None:
+def echo_blocking(ws: Any) -> None:
+    for message in ws:
+        ws.send(message)
+
+
+def serving(serve: Callable[..., Any], handler: Any) -> Any:
     # Whatever the client asks for is agreed to, where the defaults would narrow the windows.
     extensions = [ServerPerMessageDeflateFactory(limits=LIMITS)]
-    async with serve(
-        echo, "127.0.0.1", 0, extensions=extensions, limits=LIMITS, server_header="duplexer"
-    ) as server:
-        sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
-        sys.stdout.flush()
+    return serve(
+        handler, "127.0.0.1", 0, extensions=extensions, limits=LIMITS, server_header="duplexer"
+    )
+
+
+def tell_port(server: Any) -> None:
+    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
+
+
+async def main(serve: Callable[..., Any], at_end: Callable[[], Awaitable[Any]]) -> None:
+    async with serving(serve, echo) as server:
+        tell_port(server)
         await at_end()
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "trio":
+    if sys.argv[1] == "sync":
+        with serving(sync_server.serve, echo_blocking) as server:
+            tell_port(server)
+            sys.stdin.read()
+    elif sys.argv[1] == "trio":
         read = functools.partial(trio.to_thread.run_sync, sys.stdin.read)
         trio.run(main, trio_server.serve, read)
     else:

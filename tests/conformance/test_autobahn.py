@@ -30,7 +30,7 @@ FULL = os.environ.get("AUTOBAHN") == "full"
 
 
 def every_row() -> Iterator[Any]:
-    for front in ("asyncio", "trio"):
+    for front in ("asyncio", "sync", "trio"):
         for sections in SECTIONS:
             # What the fronts share, asyncio shows in both builds.
             twice = front == "asyncio" or sections == "protocol"

@@ -239,7 +239,8 @@ class Connection(Pump, ConnectionBase):
             now = monotonic()
             if self.session is None:
                 self.drop()
-            elif self.put_close(code, reason, now):
+            else:
+                self.put_close(code, reason, now)
                 self.settle(now, False, attended)
 
     def wait_closed(self, timeout: float | None = None) -> bool:

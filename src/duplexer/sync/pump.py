@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from duplexer.driver.conduct import Course, Fate, converted
 from duplexer.driver.streaming import WHOLE
-from duplexer.errors import ConcurrencyError
+from duplexer.errors import ConcurrencyError, ConnectionClosed
 from duplexer.sync.keeper import KEEPER, READ, WRITE
 from duplexer.sync.wire import FOREVER, Wire, wait
 
@@ -344,13 +344,17 @@ class Pump(Course):
             if self.deserted is not None:
                 self.deserted.leave()
                 self.deserted = None
-            message = self.next_message(reader, self._now)
-            if message is not None:
-                return message
             try:
-                return self._labour(self._next, reader, timeout)
-            finally:
-                self.receiver = False
+                message = self.next_message(reader, self._now)
+                if message is not None:
+                    return message
+                try:
+                    return self._labour(self._next, reader, timeout)
+                finally:
+                    self.receiver = False
+            except ConnectionClosed:
+                self.settle(monotonic())  # a breach behind the last message has its answer now
+                raise
 
     def _next(self, reader: Any, now: float) -> Any:
         self.receiver = False  # it is this thread that does not wait now

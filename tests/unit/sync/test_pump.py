@@ -203,6 +203,17 @@ def test_the_last_words_of_a_peer_that_is_gone_are_heard() -> None:
     assert ws.wait_closed(10)
 
 
+def test_a_breach_behind_a_message_is_answered_when_that_has_been_read() -> None:
+    ws, peer = raw_pair(ping_interval=None)  # no keeper would do it
+    peer.send_bytes(peer.frame(TEXT, b"fine") + peer.frame(TEXT, b"not", rsv=7))
+    assert ws.recv() == "fine"
+    with pytest.raises(ConnectionClosedError):
+        ws.recv()
+    assert peer.recv_close()[0] == 1002
+    peer.close()
+    assert ws.wait_closed(10)
+
+
 def test_a_write_that_was_interrupted_ends_the_connection() -> None:
     ws, peer = raw_pair()
     ws.wire.torn = True
