@@ -53,7 +53,7 @@ class ServerConnection(Connection):
 
     def is_full(self) -> bool:
         """Whether the server has as many connections as it may have."""
-        return len(self.server.connections) >= self.server.most
+        return not self.server.admit(self)
 
     def open(self) -> bool:
         """Answer requests until one becomes a WebSocket; false if none has."""
@@ -107,9 +107,14 @@ class Server(ServeBase):
         self.most = min(threads - threads // 10, inf if most is None else most)
         self.closing = False
         self.opening: set[ServerConnection] = set()
+        self._admitted: set[ServerConnection] = set()  # of these, who is being told so
         self._connections: set[ServerConnection] = set()
+        self._waiting: set[ServerConnection] = set()  # whose handlers wait for all others
         self._changed = threading.Condition()
+        self._gate = threading.Lock()  # open when the server is closing; good for signal handlers
+        self._gate.acquire()
         self._closed_with = (1001, "")
+        self._local = threading.local()  # for each handler its connection
         self._surroundings = contextvars.copy_context()  # what handlers see
         self._acceptor: threading.Thread | None = None
         self._bell, self._ear = socket.socketpair()
@@ -151,8 +156,8 @@ class Server(ServeBase):
         """Accept connections until it is closed, or this is interrupted: then it is closed."""
         self.start_serving()
         try:
-            with self._changed:
-                self._changed.wait_for(lambda: self.closing)
+            with self._gate:
+                pass
         finally:
             self.shutdown()
 
@@ -164,9 +169,11 @@ class Server(ServeBase):
             self.closing = True
             self._closed_with = (code, reason)
             self._changed.notify_all()
+        self._gate.release()
         self._bell.send(b"!")
         if self._acceptor is not None:
-            self._acceptor.join()  # it waits for nobody
+            # It waits for nobody, unless a signal handler is here and has interrupted its thread.
+            self._acceptor.join(PAUSE)
         for sock in (*self.sockets, self._bell, self._ear):
             sock.close()
         self.sockets = ()
@@ -177,11 +184,33 @@ class Server(ServeBase):
                 connection.start_close(code, reason)
 
     def wait_closed(self, timeout: float | None = None) -> bool:
-        """Wait until it is closed and all handlers have finished; false after ``timeout``."""
+        """Wait until it is closed and all handlers have finished; false after ``timeout``.
+
+        A handler that calls this waits for the others.
+        """
+        mine: Any = getattr(self._local, "connection", None)
         with self._changed:
-            return self._changed.wait_for(
-                lambda: self.closing and not self._connections and not self.opening, timeout
-            )
+            if mine is not None:
+                self._waiting.add(mine)
+                self._changed.notify_all()
+            try:
+                return self._changed.wait_for(lambda: self._is_over(mine), timeout)
+            finally:
+                self._waiting.discard(mine)
+
+    def _is_over(self, mine: ServerConnection | None) -> bool:
+        left = self._connections if mine is None else self._connections - self._waiting
+        return self.closing and not left and not self.opening
+
+    def admit(self, connection: ServerConnection) -> bool:
+        """Whether there is room for ``connection``, which is being opened; then it has it."""
+        with self._changed:
+            inside = self._connections | self._admitted
+            if connection in inside or len(inside) >= self.most:
+                return connection in inside
+            if connection.response is not None and connection.response.status_code == 101:
+                self._admitted.add(connection)  # it asks for the last time
+            return True
 
     def shutdown(self, code: int = 1001, reason: str = "") -> None:
         """``close()``, then wait: for ``close_timeout`` twice at most.
@@ -233,8 +262,10 @@ class Server(ServeBase):
         try:
             make = self.create_connection or ServerConnection
             connection = make(self, Wire(accepted))
-        except OSError:  # it has left already
+        except Exception as exc:
             accepted.close()
+            if not isinstance(exc, OSError):  # it has left already
+                self.logger.exception("create_connection failed")
             return
         self.opening.add(connection)
         thread = threading.Thread(target=self._live, args=(connection,), daemon=True)
@@ -258,7 +289,9 @@ class Server(ServeBase):
                 return
             with self._changed:
                 self.opening.discard(connection)
+                self._admitted.discard(connection)
                 self._connections.add(connection)
+            self._local.connection = connection
             if self.closing:
                 connection.close(*self._closed_with)
                 return
@@ -276,8 +309,8 @@ class Server(ServeBase):
     def _forget(self, connection: ServerConnection) -> None:
         connection.abort()
         with self._changed:
-            self.opening.discard(connection)
-            self._connections.discard(connection)
+            for group in (self.opening, self._admitted, self._connections):
+                group.discard(connection)
             self._changed.notify_all()
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import errno
 import http.client
+import signal
 import socket
 import threading
 from typing import Any
@@ -230,3 +231,88 @@ def test_what_is_wrong_is_said_at_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         with pytest.raises(OSError):
             serve(echo, *taken.getsockname())
+
+
+def test_max_connections_holds_though_they_come_at_once(serving: Serving) -> None:
+    together = threading.Barrier(2)
+
+    class Simultaneous(ServerConnection):
+        def is_full(self) -> bool:
+            together.wait(10)
+            full = super().is_full()
+            together.wait(10)
+            return full
+
+    def dial(uri: str) -> int:
+        try:
+            with connect(uri, proxy=None) as ws:
+                ws.wait_closed()
+                return 101
+        except InvalidStatus as exc:
+            return exc.response.status_code
+
+    with serving(create_connection=Simultaneous, limits=Limits(max_connections=1)) as (server, uri):
+        two = [Background(dial, uri) for _ in range(2)]
+        until(lambda: server.connections and not server.opening)
+        server.close()
+        assert sorted(each.outcome() for each in two) == [101, 503]
+        assert not server._admitted
+
+
+def test_handlers_may_shut_the_server_down() -> None:
+    together = threading.Barrier(2)
+
+    def handler(ws: Any) -> None:
+        together.wait(10)
+        ws.server.shutdown()
+
+    server = serve(handler, "127.0.0.1", 0, close_timeout=None)
+    running = Background(server.serve_forever)
+    uri = f"ws://127.0.0.1:{server.socket.getsockname()[1]}/"
+    with connect(uri, proxy=None) as one, connect(uri, proxy=None) as other:
+        assert one.wait_closed(10)
+        assert other.wait_closed(10)
+        assert one.close_code == other.close_code == 1001
+        running.outcome()
+    assert server.wait_closed(10)
+
+
+def test_a_signal_handler_may_shut_the_server_down() -> None:
+    server = serve(echo, "127.0.0.1", 0)
+    uri = f"ws://127.0.0.1:{server.socket.getsockname()[1]}/"
+    server.start_serving()
+    before = signal.signal(signal.SIGUSR1, lambda *_: server.shutdown())
+    try:
+        with connect(uri, proxy=None) as ws:
+
+            def tell() -> None:
+                until(lambda: server.connections)
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+            telling = Background(tell)
+            server.serve_forever()
+            telling.outcome()
+            assert ws.wait_closed(10)
+            assert ws.close_code == 1001
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert server.wait_closed(0)
+
+
+def test_a_connection_that_cannot_be_made_does_not_stop_the_server(
+    serving: Serving, caplog: Any
+) -> None:
+    def make(*args: Any) -> ServerConnection:
+        if not made.is_set():
+            made.set()
+            raise ValueError("not today")
+        return ServerConnection(*args)
+
+    made = threading.Event()
+    with serving(create_connection=make) as (_, uri):
+        with pytest.raises((InvalidHandshake, OSError)):
+            connect(uri, proxy=None).open()
+        with connect(uri, proxy=None) as ws:
+            ws.send("x")
+            assert ws.recv() == "x"
+    assert "not today" in caplog.text
