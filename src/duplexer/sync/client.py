@@ -291,13 +291,13 @@ class connect(ConnectBase):  # noqa: N801 - a verb, as in ``websockets``
             connection: ClientConnection = make(dialler.wire, self.limits, self.logger)
             connection.staying = self.staying
             agreement, rest = dialler.run(open_client(connection, handshake, self.limits))
+            opening.opened(agreement.response)
+            connection.established(agreement, rest)
         except BaseException:
             dialler.drop()
             raise
         finally:
             opening.leave_turns()
-        opening.opened(agreement.response)
-        connection.established(agreement, rest)
         return connection
 
     def __enter__(self) -> ClientConnection:

@@ -55,6 +55,9 @@ class Stream(Pieces):
         connection = self._connection
         while not self.finished:
             with connection.mutex:
+                if connection.deserted is not None:  # who forgot to finish its message
+                    connection.deserted.leave()
+                    connection.deserted = None
                 self.begin()
             try:
                 message = connection.receive(self.reader, None)

@@ -39,7 +39,7 @@ class Keeper:
 
     def begin(self) -> None:
         """Begin anew: after a fork the connections, and the thread, are the parent's."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may come while it is held
         self._connections: set[Pump] = set()
         self._urgent: set[Pump] = set()
         self._watched: dict[Pump, int] = {}
@@ -57,7 +57,12 @@ class Keeper:
                 self._thread = threading.Thread(
                     target=self._run, name="duplexer-keeper", daemon=True
                 )
-                self._thread.start()
+                try:
+                    self._thread.start()
+                except BaseException:  # the system has no more threads
+                    self._end()
+                    self._connections.discard(connection)
+                    raise
             if at_once and connection not in self._urgent:
                 self._urgent.add(connection)
                 self._bell.send(b"!")
@@ -118,7 +123,9 @@ class Keeper:
                 connection.drop(exc)
             return inf
         with self._lock:
-            if connection in self._connections:
+            if connection.lost:  # it was before it came here, perhaps
+                self._connections.discard(connection)
+            elif connection in self._connections:
                 self._watch(connection, wanted)
         return due
 

@@ -195,3 +195,15 @@ def test_tls_from_many_threads(serving: Serving, contexts: Any) -> None:
                 each.outcome()
     assert sorted(map(len, got)) == sorted(3 * [i * 997 % 40_000 for i in range(100)])
     assert all(len(set(message)) <= 1 for message in got)
+
+
+def test_after_a_stream_that_is_forgotten_another_may_begin(serving: Serving) -> None:
+    common = {"compression": None, "max_size": None}
+    with serving(**common) as (_, uri), connect(uri, proxy=None, **common) as ws:
+        ws.send(b"x" * 3_000_000)
+        ws.send("next")
+        for piece in ws.recv_streaming():
+            assert piece
+            break
+        gc.collect()
+        assert "".join(ws.recv_streaming()) == "next"

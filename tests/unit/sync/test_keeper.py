@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from duplexer import ConnectionClosedError, Limits, State
+from duplexer.sync import connect, serve
 from duplexer.sync import keeper as module
 from duplexer.sync.keeper import KEEPER
 from tests.contract.peers import CLOSE, PING, PONG, TEXT, close_body
-from tests.unit.sync.conftest import until
+from tests.unit.sync.conftest import echo, until
 from tests.unit.sync.test_pump import raw_pair
 
 
@@ -160,5 +161,38 @@ def test_a_child_begins_anew() -> None:
         time.sleep(0.01)
     assert done[1] == 0
     assert KEEPER._thread is parents
+    ws.abort()
+    peer.close()
+
+
+def test_a_connection_that_is_lost_already_is_not_kept() -> None:
+    ws, peer = raw_pair(ping_interval=None)
+    ws.abort()
+    KEEPER.add(ws)
+    until(lambda: not running())
+    assert ws not in KEEPER._connections
+    peer.close()
+
+
+def test_a_thread_that_does_not_start_is_started_the_next_time(monkeypatch: Any) -> None:
+    ws, peer = raw_pair(ping_interval=None)
+    start = threading.Thread.start
+
+    def refused(thread: threading.Thread) -> None:
+        if thread.name == "duplexer-keeper":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refused)
+        with pytest.raises(RuntimeError):
+            KEEPER.add(ws)
+        with serve(echo, "127.0.0.1", 0, ping_interval=None) as server:
+            address = server.socket.getsockname()
+            with pytest.raises(RuntimeError):  # and its socket is closed
+                connect(f"ws://127.0.0.1:{address[1]}/", proxy=None).open()
+    peer.send(PING, b"?")
+    KEEPER.add(ws)
+    assert peer.recv().opcode == PONG
     ws.abort()
     peer.close()
