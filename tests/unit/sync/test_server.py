@@ -191,7 +191,7 @@ def test_a_handler_for_each_path_behind_a_password() -> None:
     auth = basic_auth("here", ("me", "secret"))
     url_map = Map([Rule("/one/<name>", endpoint=one)])
     with route(url_map, "127.0.0.1", 0, process_request=auth) as server:
-        address = "127.0.0.1:{}".format(server.socket.getsockname()[1])
+        address = f"127.0.0.1:{server.socket.getsockname()[1]}"
         with connect(f"ws://me:secret@{address}/one/x", proxy=None) as ws:
             assert ws.recv() == "me: x"
         for uri, status in ((f"ws://{address}/one/x", 401), (f"ws://me:secret@{address}/", 404)):
