@@ -56,7 +56,7 @@ def measure(scenario: Scenario, peer: Peer, settings: Settings) -> Figures:
             return figures_of(start_program(command, settings.load_cpu()), settings)
     floor = [str(settings.binaries.floor), *_server_tls(scenario, settings)]
     with running(floor, settings) as (port, _):
-        module, *options = peer.client
+        module, *options = peer.client_for(scenario)
         command = [sys.executable, "-m", f"benchmarks.echo.clients.{module}", *options, *times]
         command += ["--loop", settings.loop, "--size", str(scenario.message_size)]
         if scenario.tls and settings.certificate:

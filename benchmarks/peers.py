@@ -25,6 +25,8 @@ class Peer:
     """A module of ``echo/servers``, and its arguments; or the name of a binary."""
     client: Command = ()
     """A module of ``echo/clients``, and its arguments."""
+    blocking: Command = ()
+    """The same for its client with threads."""
     deflate: bool = True
 
     @property
@@ -39,10 +41,14 @@ class Peer:
 
     def can(self, scenario: Scenario) -> bool:
         if not scenario.load:
-            return bool(self.client)
+            return bool(self.client_for(scenario))
         if self.is_compiled and (scenario.tls or scenario.loop or scenario.processes > 1):
             return False
         return self.deflate or not scenario.deflate
+
+    def client_for(self, scenario: Scenario) -> Command:
+        """The module of its client in ``scenario``, and its arguments."""
+        return self.blocking if scenario.blocking else self.client
 
     def binary(self, binaries: Binaries) -> str:
         """Of a peer that is compiled."""
@@ -58,15 +64,16 @@ class Peer:
         return versions(*(module.partition(".")[0] for module in self.modules))
 
 
-def _same_interface(name: str, module: str) -> Peer:
-    """A library with the interface of websockets."""
+def _same_interface(name: str, module: str, *, blocks: bool = False) -> Peer:
+    """A library with the interface of websockets; ``blocks``: with that for threads as well."""
     modules = (f"{module}.asyncio.server", f"{module}.asyncio.client")
     library = ("--library", module)
-    return Peer(name, modules, ("coroutines", *library), ("coroutines", *library))
+    blocking = ("blocking", *library) if blocks else ()
+    return Peer(name, modules, ("coroutines", *library), ("coroutines", *library), blocking)
 
 
 PEERS = (
-    _same_interface("duplexer", "duplexer"),
+    _same_interface("duplexer", "duplexer", blocks=True),
     Peer("duplexer-listener", ("duplexer.asyncio.server",), ("duplexer_listener",)),
     Peer("picows", ("picows",), ("picows",), ("picows",), deflate=False),
     _same_interface("picows.websockets", "picows.websockets"),
@@ -77,7 +84,7 @@ PEERS = (
         ("uvicorn", "--ws", "websockets-sansio"),
     ),
     Peer("uvicorn+wsproto", ("uvicorn", "wsproto"), ("uvicorn", "--ws", "wsproto")),
-    _same_interface("websockets", "websockets"),
+    _same_interface("websockets", "websockets", blocks=True),
     Peer("uWebSockets", (), ("uwebsockets",), deflate=False),
     Peer("floor", (), ("floor",), deflate=False),
 )

@@ -25,6 +25,8 @@ class Scenario:
     """The load's mode and options; empty where a client is measured."""
     message_size: int = 0
     """Of a client's round trip, in bytes."""
+    blocking: bool = False
+    """Of a client's round trip: without a loop, on a socket that blocks."""
     seconds: float | None = None
     """A measured time of its own, with one round only; None: as the command line says."""
     loop: str | None = None
@@ -59,8 +61,13 @@ def _memory(name: str, title: str, load: str, seconds: float, tls: bool = False)
     return Scenario(name, MEMORY, title, "bytes", figure, arguments, seconds=seconds, tls=tls)
 
 
-def _client(name: str, title: str, size: int, tls: bool = False) -> Scenario:
-    return Scenario(name, CLIENTS, title, "µs", "round_trip_us", message_size=size, tls=tls)
+def _client(
+    name: str, title: str, size: int, tls: bool = False, *, blocking: bool = False
+) -> Scenario:
+    figure = "round_trip_us"
+    return Scenario(
+        name, CLIENTS, title, "µs", figure, message_size=size, tls=tls, blocking=blocking
+    )
 
 
 def _stock_loop(beside: str, load: str) -> Scenario:
@@ -153,6 +160,12 @@ SCENARIOS = (
     _client("client-32-tls", "client's round trip over TLS, 32 B", 32, tls=True),
     _client("client-8k-tls", "client's round trip over TLS, 8 KiB", 8192, tls=True),
     _client("client-100k-tls", "client's round trip over TLS, 100 KB", 100_000, tls=True),
+    _client("client-32-sync", "the same without a loop: sync, 32 B", 32, blocking=True),
+    _client("client-8k-sync", "sync, 8 KiB", 8192, blocking=True),
+    _client("client-100k-sync", "sync, 100 KB", 100_000, blocking=True),
+    _client("client-32-sync-tls", "sync over TLS, 32 B", 32, tls=True, blocking=True),
+    _client("client-8k-sync-tls", "sync over TLS, 8 KiB", 8192, tls=True, blocking=True),
+    _client("client-100k-sync-tls", "sync over TLS, 100 KB", 100_000, tls=True, blocking=True),
     _stock_loop("ping", PING),
     _stock_loop("burst", BURST),
     Scenario(

@@ -9,12 +9,14 @@ else is the library's default.
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import random
 import ssl
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from benchmarks.echo import loops
 
@@ -45,11 +47,11 @@ class Stopwatch:
 
 
 Tls = ssl.SSLContext | None
-Dial = Callable[[str, Tls, bytes, Stopwatch], Awaitable[object]]
+Dial = Callable[[str, Tls, bytes, Stopwatch], Any]
 
 
 def run(dial: Dial) -> None:
-    """Run ``dial(uri, tls, message, stopwatch)``; it gives back the last echo."""
+    """Run ``dial(uri, tls, message, stopwatch)``, async or not; it gives back the last echo."""
     parser = argparse.ArgumentParser()
     loops.add_option(parser)
     parser.add_argument("--size", type=int, default=32)
@@ -63,12 +65,17 @@ def run(dial: Dial) -> None:
     tls = ssl.create_default_context(cafile=given.tls) if given.tls else None
     uri = f"{'wss' if tls else 'ws'}://127.0.0.1:{given.port}/"
 
-    async def main() -> None:
-        echo = await dial(uri, tls, message, stopwatch)
+    def check(echo: object) -> None:
         if echo != message:
             raise SystemExit("the echo differs from the message")
 
-    loops.run(given.loop, main())
+    async def main() -> None:
+        check(await dial(uri, tls, message, stopwatch))
+
+    if inspect.iscoroutinefunction(dial):
+        loops.run(given.loop, main())
+    else:
+        check(dial(uri, tls, message, stopwatch))
     taken = stopwatch.taken
     figures = {
         "units": len(taken),
