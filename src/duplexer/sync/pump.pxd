@@ -17,6 +17,7 @@ cdef class Pump(Course):
     cdef readonly Py_ssize_t _polling, _sleeping
     cdef double _now, _due, _moved
     cdef bint _finished, _ended
+    cdef object _broken
     cdef readonly tuple _addresses
 
     cpdef object work(self, object done, object argument, object timeout=*)

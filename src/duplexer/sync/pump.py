@@ -12,6 +12,7 @@ while no thread of the application is here is the keeper's to do (``duplexer.syn
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import socket
 import threading
@@ -33,10 +34,33 @@ if TYPE_CHECKING:
     from duplexer.handshake.negotiate import Agreement
     from duplexer.limits import Limits
 
-__all__ = ["Pump"]
+__all__ = ["Mutex", "Pump"]
 
 #: Seconds that a deadline may be missed by, if a thread looks round then.
 PATIENCE = 0.1
+
+#: Seconds for a reader to hand over what it has read; it is woken up for that.
+HANDOVER = 1.0
+
+
+class Mutex(_thread.RLock):  # type: ignore[misc]  # it is not final
+    """A lock whose owner gets an error, and does not wait for itself.
+
+    It would where a call is interrupted by a signal handler, or calls the user's code, and that
+    calls the connection.
+    """
+
+    if TYPE_CHECKING:
+
+        def _is_owned(self) -> bool: ...
+
+    def __enter__(self) -> bool:  # type: ignore[override]  # nobody gives it arguments
+        if self._is_owned():
+            raise ConcurrencyError(
+                "the connection is called in the middle of another call of the same thread, by a "
+                "signal handler, a log handler or the like: leave it to another thread"
+            )
+        return self.acquire()
 
 
 class Pump(Course):
@@ -52,7 +76,7 @@ class Pump(Course):
     ) -> None:
         super().__init__(limits, logger, server=server)
         self.wire = wire
-        self.mutex = threading.Lock()
+        self.mutex = Mutex()
         self.changed = threading.Condition(self.mutex)
         self.receiver = False  # a thread waits in recv()
         self.fragmenting: int | None = None  # the thread whose fragments are under way
@@ -68,6 +92,7 @@ class Pump(Course):
         self._moved = 0.0  # when bytes last left
         self._finished = False  # we said that nothing follows
         self._ended = False  # the peer did
+        self._broken: OSError | None = None  # nothing can be written any more
         self._addresses = (wire.sock.getsockname(), wire.sock.getpeername())
 
     def established(self, agreement: Agreement, rest: bytes) -> None:
@@ -178,7 +203,10 @@ class Pump(Course):
                 self._feed(n, now)
         except OSError as exc:  # TLS
             error = exc
-        if error is not None:
+        if self._broken is not None:
+            self._drain(now)
+            self.drop(self._broken)
+        elif error is not None:
             self.drop(error)
         elif (
             self._ended
@@ -270,16 +298,22 @@ class Pump(Course):
         # It cannot be written to any more. What the peer said before may still be there.
         self.wire.discard()
         self.wire.shutdown(socket.SHUT_RDWR)
+        self._broken = self._broken or error
+        until = monotonic() + HANDOVER
+        while self.reading and not self.lost and (left := until - monotonic()) > 0:
+            self._sleep(left)  # it may have the peer's last words in its hands
         if not self.reading:
-            now = monotonic()
-            with contextlib.suppress(OSError):
-                while self.wants_bytes():
-                    self.wire.read(0)
-                    n = self.wire.taken()
-                    if n <= 0:
-                        break
-                    self._feed(n, now)
-        self.drop(error)
+            self._drain(monotonic())
+        self.drop(self._broken)
+
+    def _drain(self, now: float) -> None:
+        with contextlib.suppress(OSError):
+            while self.wants_bytes():
+                self.wire.read(0)
+                n = self.wire.taken()
+                if n <= 0:
+                    break
+                self._feed(n, now)
 
     def drop(self, error: BaseException | None = None) -> None:
         """The byte stream is over, by ``error`` if there is one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -14,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from duplexer import ConnectionClosedError, Limits
+from duplexer import ConcurrencyError, ConnectionClosedError, Limits
 from duplexer.sync import connect
-from tests.contract.peers import CLOSE, TEXT, RawListener, close_body
+from tests.contract.peers import CLOSE, PING, TEXT, RawListener, close_body
 from tests.unit.sync.conftest import Background, Serving, until
 
 ROOT = Path(__file__).parents[3]
@@ -262,5 +263,37 @@ def test_several_senders_whose_bytes_one_of_them_writes() -> None:
     for each in sending:
         each.outcome()
     assert ws.buffered_amount == 0
+    ws.abort()
+    peer.close()
+
+
+class Calling(logging.Handler):
+    """Calls the connection about which it is told something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors: list[Exception] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        ws: Any = record.args[0] if record.args else None
+        if "ping" in record.getMessage():
+            for call in (ws.send, ws.send_nowait, ws.ping, ws.recv):
+                try:
+                    call("x") if call != ws.recv else call()
+                except ConcurrencyError as exc:
+                    self.errors.append(exc)
+
+
+def test_a_call_within_a_call_is_an_error_and_no_deadlock() -> None:
+    logger = logging.getLogger("tests.unit.sync.calling")
+    logger.setLevel(logging.DEBUG)
+    handler = Calling()
+    logger.addHandler(handler)
+    ws, peer = raw_pair(ping_interval=None, logger=logger)
+    peer.send(PING, b"?")
+    peer.send(TEXT, b"next")
+    assert Background(ws.recv).outcome() == "next"
+    assert len(handler.errors) == 4
+    assert "signal handler" in str(handler.errors[0])
     ws.abort()
     peer.close()
