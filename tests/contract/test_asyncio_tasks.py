@@ -592,3 +592,46 @@ async def test_concurrency_is_refused_in_the_order_of_coming(front):
             assert isinstance(task.exception(), ConcurrencyError)
         await client.send("first")
         assert await tasks[0] == "first"
+
+
+async def test_who_stands_behind_fragments_hears_of_the_end(front):
+    """Though the source of the fragments never goes on."""
+    never = asyncio.Event()
+
+    async def pieces():
+        yield "first"
+        await never.wait()
+
+    async with front.pair() as (client, server), front.timeout():
+        fragments = front.spawn(client.send(pieces()))
+        await front.until(lambda: client.fragmenting is not None)
+        behind = [front.spawn(client.send(message)) for message in ("one", ["two"])]
+        await front.turns()
+        server.abort()
+        for sending in behind:
+            with pytest.raises(ConnectionClosed):
+                await sending
+        never.set()
+        with pytest.raises(ConnectionClosed):
+            await fragments
+
+
+async def test_who_stands_behind_fragments_has_its_turn(front):
+    go_on = asyncio.Event()
+
+    async def pieces():
+        yield "a"
+        await go_on.wait()
+        yield "b"
+
+    async with front.pair() as (client, server), front.timeout():
+        sending = [front.spawn(client.send(pieces()))]
+        await front.until(lambda: client.fragmenting is not None)
+        sending += [front.spawn(client.send(message)) for message in ("one", ["tw", "o"], "three")]
+        await front.turns()
+        go_on.set()
+        for task in sending:
+            await task
+        got = [await server.recv() for _ in range(4)]
+        assert got[0] == "ab"
+        assert sorted(got[1:]) == ["one", "three", "two"]

@@ -161,10 +161,7 @@ class Connection(Life, ConnectionBase, asyncio.BufferedProtocol):
     async def _send_later(self, message: Any, text: bool | None, compress: bool | None) -> None:
         self.open_session()
         while self.fragmenting is not None or self.write_paused:
-            if self.fragmenting is not None:
-                await asyncio.shield(self.fragmenting)
-            else:
-                await self.drain()
+            await self._wait()
         if isinstance(message, Prepared):
             self._send_prepared(message)
         else:
@@ -176,9 +173,9 @@ class Connection(Life, ConnectionBase, asyncio.BufferedProtocol):
         self, messages: AsyncIterable[Any], text: bool | None, compress: bool | None
     ) -> None:
         while self.fragmenting is not None:
-            await asyncio.shield(self.fragmenting)
+            await self._wait()
         fragments = Fragments(self.open_session(), text, compress)
-        self.fragmenting = self.loop.create_future()
+        self.fragmenting = fragments
         try:
             async for piece in messages:
                 fragments.put(piece)
@@ -191,19 +188,26 @@ class Connection(Life, ConnectionBase, asyncio.BufferedProtocol):
                 self.settle()
             raise
         finally:
-            self.fragmenting.set_result(None)
             self.fragmenting = None
+            waiters, self.drain_waiters = self.drain_waiters, None
+            for waiter in waiters or ():
+                if not waiter.done():
+                    waiter.set_result(None)
 
     async def drain(self) -> None:
         """Wait until no more than ``Limits.write_high`` bytes are buffered."""
         while self.write_paused:
-            if self.lost:
-                raise self.open_session().closed_error()
-            waiter = self.loop.create_future()
-            if self.drain_waiters is None:
-                self.drain_waiters = []
-            self.drain_waiters.append(waiter)
-            await waiter
+            await self._wait()
+
+    async def _wait(self) -> None:
+        # Until something has changed for those who want to send; whatever it is, they look again.
+        if self.lost:
+            raise self.open_session().closed_error()
+        waiter = self.loop.create_future()
+        if self.drain_waiters is None:
+            self.drain_waiters = []
+        self.drain_waiters.append(waiter)
+        await waiter
 
     async def ping(self, data: Any = None) -> Awaitable[float]:
         """Send a Ping; await what it gives back for the Pong: its latency in seconds.

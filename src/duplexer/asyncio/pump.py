@@ -137,7 +137,7 @@ class Wire(Source):
         self.returning = False  # next_turn() is going to be called
         self.written = 0  # bytes handed to the transport, in all
         self.streaming: Receiving | None = None  # the reader that takes a message in pieces
-        self.fragmenting: Any = None  # while a fragmented message is sent: a Future
+        self.fragmenting: Any = None  # while a fragmented message is sent: its Fragments
         self.stash: bytes | None = None  # what was read, but not taken in yet ...
         self.stash_at = 0  # ... from here on
         self.queue_messages = 0
