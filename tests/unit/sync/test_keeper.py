@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from duplexer import ConnectionClosedError, Limits, State
-from duplexer.sync import connect, serve
+from duplexer.sync import connect
 from duplexer.sync import keeper as module
 from duplexer.sync.keeper import KEEPER
-from tests.contract.peers import CLOSE, PING, PONG, TEXT, close_body
-from tests.unit.sync.conftest import echo, until
+from tests.contract.peers import CLOSE, PING, PONG, TEXT, Raw, RawListener, close_body
+from tests.unit.sync.conftest import until
 from tests.unit.sync.test_pump import raw_pair
 
 
@@ -187,10 +187,16 @@ def test_a_thread_that_does_not_start_is_started_the_next_time(monkeypatch: Any)
         patched.setattr(threading.Thread, "start", refused)
         with pytest.raises(RuntimeError):
             KEEPER.add(ws)
-        with serve(echo, "127.0.0.1", 0, ping_interval=None) as server:
-            address = server.socket.getsockname()
-            with pytest.raises(RuntimeError):  # and its socket is closed
-                connect(f"ws://127.0.0.1:{address[1]}/", proxy=None).open()
+        listener = RawListener(None)
+        peers: list[Raw] = []
+        accepting = threading.Thread(target=lambda: peers.append(listener.accept()))
+        accepting.start()
+        with pytest.raises(RuntimeError):
+            connect(f"ws://127.0.0.1:{listener.sock.getsockname()[1]}/", proxy=None).open()
+        accepting.join()
+        assert peers[0].sock.recv(1) == b""  # its socket is closed
+        peers[0].close()
+        listener.close()
     peer.send(PING, b"?")
     KEEPER.add(ws)
     assert peer.recv().opcode == PONG
