@@ -128,6 +128,8 @@ class Wire:
         for i, layer in enumerate(self.layers):
             data = layer.decrypt(data)
             self._put(layer.outgoing(), self.layers[:i])
+            if not (data or layer.at_end):
+                return b""  # half a record: to the layer within, no bytes would be the end
         return bytes(data)
 
     # -- writing -----------------------------------------------------------------------------------

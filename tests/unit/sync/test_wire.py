@@ -7,9 +7,11 @@ import time
 from typing import Any
 
 import pytest
+import trustme
 
 from duplexer.sync import wire as module
 from duplexer.sync.wire import Wire, wait
+from tests.unit.driver.test_tls import Server, client, shake
 
 
 @pytest.fixture(params=[True, False], ids=["flags", "select"])
@@ -96,3 +98,22 @@ def test_waiting_until_it_can_be_written(wires: Any) -> None:
     assert not wait(wire.sock, read=False, write=True, timeout=0.01)
     peer.sendall(b"x")
     assert not wait(wire.sock, read=True, write=True, timeout=10)  # it was the reading
+
+
+def test_tls_in_tls_whose_records_come_in_halves(pair: Any) -> None:
+    authority = trustme.CA()
+    wire, peer = Wire(pair[0]), pair[1]
+    servers = [Server(authority, ["http/1.1"]) for _ in range(2)]
+    wire.layers = [client(authority), client(authority)]
+    for layer, server in zip(wire.layers, servers, strict=True):
+        shake(layer, server)
+    outer, inner = servers
+    inner.tls.write(b"x" * 1000)
+    outer.tls.write(inner.outgoing.read())
+    data = outer.outgoing.read()
+    peer.sendall(data[:100])
+    assert wire.opened(read(wire, 10.0)) == b""
+    peer.sendall(data[100:])
+    assert wire.opened(read(wire, 10.0)) == b"x" * 1000
+    assert not wire.at_end
+    wire.sock.close()
