@@ -373,10 +373,12 @@ def test_through_a_proxy(echo: str) -> None:
 @pytest.mark.parametrize("front", ["asyncio", "sync", "trio"])
 def test_retry_goes_on_where_it_was(front: str) -> None:
     """The server leaves after each message; what is typed then goes over the next connection."""
+    opened = threading.Semaphore(0)
     answered = 0
 
     def handler(ws: ServerConnection) -> None:
         nonlocal answered
+        opened.release()
         answered += 1
         ws.send(f"{answered}: {ws.recv()}")
         ws.close(1001)
@@ -384,6 +386,8 @@ def test_retry_goes_on_where_it_was(front: str) -> None:
     options = ("--front", front, "--proxy", "none", "--retry", "inf", "-n", "3")
     with scripted(handler) as url, process("connect", *options, url) as client:
         for number in (1, 2, 3):
+            # What is sent while the server leaves is lost: not before the next one is there.
+            assert opened.acquire(timeout=20)
             client.write(f"line {number}\n")
             client.wait_for(f"{number}: line {number}\n")
         assert client.end() == 0
