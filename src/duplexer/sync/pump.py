@@ -454,6 +454,8 @@ class Pump(Course):
         wire = self.wire
         if self.lost:
             raise self.open_session().closed_error()
+        if self._broken is not None:
+            return None  # what was pending has gone nowhere; the end is being seen to
         return wire.total - wire.pending >= mark or None
 
     def await_turn(self) -> None:
