@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import ssl
 
@@ -239,6 +241,34 @@ async def test_tls_over_any_stream_even_tls(memory):
                 await ws.send(message)
                 assert await ws.recv() == message
         assert ws.close_code == 1000
+
+
+async def test_an_interrupt_in_the_middle_of_writing_does_not_write_twice(monkeypatch):
+    writev = os.writev
+
+    def interrupted(fd, pieces):
+        monkeypatch.undo()
+        written = writev(fd, pieces)
+        signal.raise_signal(signal.SIGINT)
+        return written
+
+    received = []
+    done = trio.Event()
+
+    async def handler(ws):
+        received.extend([await ws.recv(), await ws.recv()])
+        done.set()
+
+    async with serve(handler, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with connect(f"ws://127.0.0.1:{port}/") as ws:
+            monkeypatch.setattr(os, "writev", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                await ws.send("x")
+                await trio.sleep_forever()
+            await ws.send("y")
+            await done.wait()
+    assert received == ["x", "y"]
 
 
 async def test_a_breach_right_behind_the_handshake_is_told_at_once(autojump):
