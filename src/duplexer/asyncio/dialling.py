@@ -195,8 +195,9 @@ class Dialler:
         delay = self._own.get("happy_eyeballs_delay", limits.happy_eyeballs_delay)
         race = Race(found, delay, self._own.get("interleave") or 1)
         running: dict[asyncio.Task[socket.socket], Candidate] = {}
+        winner: socket.socket | None = None
         try:
-            while not race.is_lost:
+            while winner is None and not race.is_lost:
                 now = self._loop.time()
                 candidate = race.start(now)
                 if candidate is not None:
@@ -209,13 +210,21 @@ class Dialler:
                     error = task.exception()
                     if error is None:
                         del running[task]
-                        return task.result()
+                        winner = task.result()
+                        break
                     if not isinstance(error, OSError):
                         raise error
                     race.failed(running.pop(task), error)
         finally:
-            await _close_all(list(running))
-        raise race.error(all_errors=bool(self._own.get("all_errors")))
+            try:
+                await _close_all(list(running))
+            except BaseException:  # cancelled meanwhile: nobody gets it any more
+                if winner is not None:
+                    winner.close()
+                raise
+        if winner is None:
+            raise race.error(all_errors=bool(self._own.get("all_errors")))
+        return winner
 
     async def _try(self, candidate: Candidate, takes_turns: bool) -> socket.socket:
         turn = await self._take_turn(candidate.address) if takes_turns else None
@@ -443,6 +452,11 @@ async def _close_all(tasks: list[asyncio.Task[socket.socket]]) -> None:
     """Cancel those that lost the race; what one has connected all the same is closed."""
     for task in tasks:
         task.cancel()
-    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(outcome, socket.socket):
-            outcome.close()
+        task.add_done_callback(_close_outcome)  # also if nobody waits for it to the end
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+def _close_outcome(task: asyncio.Task[socket.socket]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()

@@ -145,6 +145,45 @@ async def test_cancelled_while_dialling(
 
 
 @pytest.mark.skipif(not tcp.available(), reason="needs epoll")
+async def test_cancelled_while_the_losers_leave(
+    monkeypatch: pytest.MonkeyPatch, hole: tuple[str, int]
+) -> None:
+    """Neither the winner stays open, nor a loser that has connected all the same."""
+    leaving, leave = asyncio.Event(), asyncio.Event()
+    late: list[socket.socket] = []
+
+    class Hesitant(Dialler):
+        async def _try(self, candidate: Any, takes_turns: bool) -> socket.socket:
+            try:
+                return await super()._try(candidate, takes_turns)
+            except asyncio.CancelledError:
+                leaving.set()
+                await leave.wait()
+                late.append(socket.socket())
+                return late[0]
+
+    class Connect(connect):
+        dialler = Hesitant
+
+    before = sockets()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        resolve_to(monkeypatch, hole, listener.getsockname())
+        limits = Limits(happy_eyeballs_delay=0.01)
+        dialling = Connect("ws://example.com/", proxy=None, limits=limits)
+        task = asyncio.ensure_future(dialling._connect())
+        accepted, _ = await asyncio.to_thread(listener.accept)
+        with accepted:
+            await leaving.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert await asyncio.to_thread(accepted.recv, 1) == b""
+    leave.set()
+    await until(lambda: late and late[0].fileno() == -1)
+    assert sockets() <= before
+
+
+@pytest.mark.skipif(not tcp.available(), reason="needs epoll")
 @pytest.mark.parametrize("secure", [False, True])
 async def test_cancelled_after_dialling(secure: bool) -> None:
     """The server accepts, and says nothing, neither in TLS nor in HTTP."""
