@@ -23,14 +23,14 @@ __all__ = ["TURNS", "Line", "Patience", "Turn", "Turns", "is_counted"]
 class Turn:
     """One connection's place: waiting, then ``granted``, then given back by ``leave()``."""
 
-    __slots__ = ("_turns", "_wake", "granted", "key", "most")
+    __slots__ = ("_turns", "_wake", "granted", "most", "place")
 
     def __init__(
-        self, turns: Turns, key: Hashable, most: int, wake: Callable[[], object] | None
+        self, turns: Turns, place: _Place, most: int, wake: Callable[[], object] | None
     ) -> None:
         self._turns: Turns | None = turns
         self._wake = wake
-        self.key = key
+        self.place = place
         self.most = most
         self.granted = False
 
@@ -56,9 +56,10 @@ class Turn:
 class _Place:
     """Who connects to one address, and who waits to."""
 
-    __slots__ = ("count", "waiting")
+    __slots__ = ("count", "key", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, key: Hashable) -> None:
+        self.key = key
         self.count = 0
         self.waiting: collections.deque[Turn] = collections.deque()
 
@@ -81,11 +82,11 @@ class Turns:
 
         It is granted at once, or later: then ``wake`` is called, in any thread.
         """
-        turn = Turn(self, key, most, wake)
         with self._lock:
             place = self._places.get(key)
             if place is None:
-                place = self._places[key] = _Place()
+                place = self._places[key] = _Place(key)
+            turn = Turn(self, place, most, wake)
             if place.count < most and not place.waiting:
                 place.count += 1
                 turn.granted = True
@@ -96,9 +97,9 @@ class Turns:
     def left(self, turn: Turn) -> None:
         """``turn`` is over: the next ones may have theirs."""
         with self._lock:
-            place = self._places.get(turn.key)
-            if place is None:
-                return
+            place = turn.place
+            if self._places.get(place.key) is not place:
+                return  # it was taken before a fork: the parent's, whatever is here now
             if turn.granted:
                 place.count -= 1
             else:
@@ -107,7 +108,7 @@ class Turns:
                 if place.waiting.popleft().grant():
                     place.count += 1
             if not place.count and not place.waiting:
-                del self._places[turn.key]
+                del self._places[place.key]
 
 
 class Patience:

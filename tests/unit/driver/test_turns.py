@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 import threading
 
-from duplexer.driver.turns import Line, Patience, Turns, is_counted
+import pytest
+
+from duplexer.driver.turns import TURNS, Line, Patience, Turns, is_counted
 
 PLACE = ("192.0.2.1", 443)
 
@@ -95,9 +98,38 @@ def test_threads() -> None:
 def test_forgotten_in_a_child() -> None:
     turns = Turns()
     held = turns.enter(PLACE, 1)
+    waiting = turns.enter(PLACE, 1)
     turns.forget()
-    assert turns.enter(PLACE, 1).granted
-    held.leave()
+    mine = turns.enter(PLACE, 1)
+    assert mine.granted
+    held.leave()  # whoever cleans up in the child gives back what is not the child's
+    waiting.leave()
+    assert not waiting.granted
+    second = turns.enter(PLACE, 1)
+    assert not second.granted
+    mine.leave()
+    assert second.granted
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_has_no_turns_of_its_parent() -> None:
+    turn = TURNS.enter(PLACE, 1)
+    pid = os.fork()
+    if not pid:
+        failed = True
+        try:
+            mine = TURNS.enter(PLACE, 1)
+            turn.leave()
+            failed = not mine.granted or TURNS.enter(PLACE, 1).granted
+        finally:
+            os._exit(failed)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    second = TURNS.enter(PLACE, 1)
+    assert not second.granted
+    second.leave()
+    turn.leave()
 
 
 def test_who_is_counted() -> None:
@@ -118,7 +150,7 @@ def test_a_turn_may_be_given_back_in_the_midst_of_another_call() -> None:
     thread.join(30)
     assert not thread.is_alive()
     assert second.granted
-    assert turns.enter(other.key, 1).granted
+    assert turns.enter(other.place.key, 1).granted
 
 
 class Clock:
