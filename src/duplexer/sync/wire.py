@@ -117,8 +117,8 @@ class Wire:
         return self._got.pop() if self._got else -1
 
     def _arm(self, timeout: float) -> None:
-        whole = int(timeout)
-        value = struct.pack("@ll", whole, int((timeout - whole) * 1e6) + 1)
+        # Rounded up to a microsecond, and that may be a whole second more: 1,000,000 are refused.
+        value = struct.pack("@ll", *divmod(int(timeout * 1e6) + 1, 1_000_000))
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
         self._armed = timeout
 

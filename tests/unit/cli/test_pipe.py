@@ -16,14 +16,26 @@ from duplexer.cli.outcome import Failure
 from duplexer.cli.pipe import CHUNK, Input, Output, Pipe, now
 
 
+class End:
+    """One of a pipe. Its descriptor is closed once: another thread's may have its number then."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.is_open = True
+
+    def close(self) -> None:
+        if self.is_open:
+            self.is_open = False
+            os.close(self.descriptor)
+
+
 @pytest.fixture
-def ends() -> Iterator[tuple[int, int]]:
+def ends() -> Iterator[tuple[End, End]]:
     """A pipe: the end to read, the end to write."""
-    reading, writing = os.pipe()
-    yield reading, writing
-    for descriptor in (reading, writing):
-        with contextlib.suppress(OSError):
-            os.close(descriptor)
+    both = [End(descriptor) for descriptor in os.pipe()]
+    yield both[0], both[1]
+    for end in both:
+        end.close()
 
 
 async def all_lines(source: Input) -> list[bytes]:
@@ -44,19 +56,19 @@ async def all_lines(source: Input) -> list[bytes]:
         (b"\xff\x00\n", [b"\xff\x00"]),
     ],
 )
-async def test_lines(ends: tuple[int, int], data: bytes, lines: list[bytes]) -> None:
-    os.write(ends[1], data)
-    os.close(ends[1])
-    assert await all_lines(Input(ends[0])) == lines
+async def test_lines(ends: tuple[End, End], data: bytes, lines: list[bytes]) -> None:
+    os.write(ends[1].descriptor, data)
+    ends[1].close()
+    assert await all_lines(Input(ends[0].descriptor)) == lines
 
 
-async def test_lines_come_one_by_one_while_the_input_is_open(ends: tuple[int, int]) -> None:
-    source = Input(ends[0])
+async def test_lines_come_one_by_one_while_the_input_is_open(ends: tuple[End, End]) -> None:
+    source = Input(ends[0].descriptor)
     async with asyncio.timeout(10):
         for word in (b"one", b"two"):
-            os.write(ends[1], word + b"\n")
+            os.write(ends[1].descriptor, word + b"\n")
             assert await source.lines() == [word]
-    os.close(ends[1])
+    ends[1].close()
     assert await source.lines() is None
 
 
@@ -69,24 +81,24 @@ async def test_lines_of_a_file_and_across_chunks(tmp_path: Path) -> None:
 
 
 async def test_output_waits_for_a_slow_reader_without_stopping_the_loop(
-    ends: tuple[int, int],
+    ends: tuple[End, End],
 ) -> None:
     text = "x" * 1_000_000  # no pipe holds that much
-    writing = asyncio.ensure_future(Output(ends[1]).line(text))
+    writing = asyncio.ensure_future(Output(ends[1].descriptor).line(text))
     turns, size = 0, 0
     while size <= len(text):
         await asyncio.sleep(0)  # the loop goes round while the writer waits
         turns += 1
-        size += len(await asyncio.to_thread(os.read, ends[0], 65536))
+        size += len(await asyncio.to_thread(os.read, ends[0].descriptor, 65536))
     await writing
     assert turns > 1
     assert size == len(text) + 1
 
 
-async def test_output_without_a_reader(ends: tuple[int, int]) -> None:
-    os.close(ends[0])
+async def test_output_without_a_reader(ends: tuple[End, End]) -> None:
+    ends[0].close()
     with pytest.raises(BrokenPipeError):
-        await Output(ends[1]).line("x")
+        await Output(ends[1].descriptor).line("x")
 
 
 def test_now_is_utc() -> None:

@@ -44,6 +44,13 @@ def test_reading(wires: Any) -> None:
     assert read(wire, 10) == 0
 
 
+@pytest.mark.parametrize("timeout", [1e-9, 1e-6, 0.9999995, 1.0, 9.9999991, 9.99999999, 86400.0])
+def test_the_kernel_takes_every_time_limit(pair: Any, timeout: float) -> None:
+    wire = Wire(pair[0])
+    pair[1].sendall(b"x")
+    assert read(wire, timeout) == 1
+
+
 def test_what_the_kernel_does_not_take_is_pending(wires: Any) -> None:
     wire, peer = wires
     sent = b""
