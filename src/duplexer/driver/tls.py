@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -22,11 +22,12 @@ def default_context() -> ssl.SSLContext:
     """
     context: ssl.SSLContext
     try:
-        import truststore
+        # Compiled, a plain `import` does not notice that the name is blocked (`None`).
+        from truststore import SSLContext as Trusting
     except ImportError:
         context = ssl.create_default_context()
     else:
-        context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context = Trusting(ssl.PROTOCOL_TLS_CLIENT)
     # A server that speaks HTTP/2 as well must not choose that: it has another handshake.
     context.set_alpn_protocols(["http/1.1"])
     return context
@@ -40,6 +41,7 @@ class TlsLayer:
         handshake()  ──► bytes to write, or None to be sent what came, until it is done
         early()      ──► what the peer said along with the last of it
         decrypt(data) ──► what the peer said          encrypt(data) ──► bytes to write
+        receive(data), read_into(buffer) until 0      the same without a copy
         outgoing()   ──► bytes that TLS itself has to write, after decrypt()
         finish()     ──► the last bytes to write
 
@@ -116,6 +118,24 @@ class TlsLayer:
                 break  # the next read would only say so, by raising
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def receive(self, data: bytes | memoryview) -> None:
+        """Take ``data``, and leave it to ``read_into()`` to decrypt it."""
+        self._incoming.write(data)
+
+    def read_into(self, buffer: bytearray) -> int:
+        """Put more of what the peer said into ``buffer``: so many bytes; 0 when that was all."""
+        if self.at_end or not (self._incoming.pending or self._object.pending()):
+            return 0
+        try:
+            n: Any = self._object.read(len(buffer), buffer)
+        except ssl.SSLWantReadError:
+            return 0
+        except ssl.SSLZeroReturnError:
+            n = 0
+        if not n:
+            self.at_end = True
+        return n  # type: ignore[no-any-return]  # typeshed has bytes
+
     def encrypt(self, data: bytes) -> bytes:
         """The bytes to write in place of ``data``."""
         if data:
@@ -124,7 +144,7 @@ class TlsLayer:
 
     def outgoing(self) -> bytes:
         """What TLS has to say by itself: new keys, alerts."""
-        return self._outgoing.read()
+        return self._outgoing.read() if self._outgoing.pending else b""
 
     def finish(self) -> bytes:
         """Say that nothing follows: the bytes to write. Nothing may be encrypted after that."""

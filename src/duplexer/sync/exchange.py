@@ -98,7 +98,7 @@ class Exchange:
             with contextlib.suppress(OSError):
                 self._write(layer.outgoing())  # why: the peer is to know
             raise
-        self.wire.layers.append(layer)
+        self.wire.add(layer)
         self._early = layer.early()
 
     def linger(self) -> None:

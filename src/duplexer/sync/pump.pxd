@@ -29,7 +29,7 @@ cdef class Pump(Course):
     cdef _read(self, double now, double until)
     @cython.locals(session=Session, now=double)
     cdef _arrived(self, Py_ssize_t n, object error, bint writable)
-    @cython.locals(wire=Wire)
+    @cython.locals(wire=Wire, session=Session, k=Py_ssize_t, late=list)
     cdef _feed(self, Py_ssize_t n, double now)
     @cython.locals(session=Session, wire=Wire, stalled=double, over=bint)
     cpdef settle(self, double now, bint writable=*, bint attended=*)

@@ -220,12 +220,19 @@ class Pump(Course):
             self.changed.notify_all()
 
     def _feed(self, n: int, now: float) -> None:
-        wire = self.wire
+        wire, session = self.wire, self.open_session()
         if not n:
             self._ended = True
         elif wire.layers:
-            data = wire.opened(n)
-            self.take_in(data, 0, len(data), now)
+            wire.receive(n)
+            late = []
+            while k := wire.open():
+                if session.is_open and not session.reading:  # the application is behind
+                    late.append(wire.plain[:k])
+                else:
+                    self.take_in(wire.plain, 0, k, now)
+            if late:
+                self._stash += b"".join(late)
             self._ended = wire.at_end
         else:
             self.take_in(wire.buffer, 0, n, now)

@@ -1,9 +1,11 @@
 cimport cython
 
+from duplexer.driver.tls cimport TlsLayer
+
 
 cdef class Wire:
     cdef readonly object sock
-    cdef readonly bytearray buffer
+    cdef readonly bytearray buffer, plain
     cdef public list layers
     cdef readonly Py_ssize_t pending, total
     cdef public bint torn
@@ -14,6 +16,10 @@ cdef class Wire:
 
     cpdef read(self, double timeout)
     cpdef Py_ssize_t taken(self) except -2
+    @cython.locals(layer=TlsLayer, i=Py_ssize_t, last=Py_ssize_t)
+    cpdef receive(self, Py_ssize_t n)
+    @cython.locals(layer=TlsLayer, n=Py_ssize_t)
+    cpdef Py_ssize_t open(self) except -1
     cpdef put(self, object data)
     @cython.locals(n=Py_ssize_t)
     cdef _put(self, object data, list layers)

@@ -26,6 +26,9 @@ FOREVER = 86400.0
 #: As much as is read at once. Pages of it that no message ever reached take no memory.
 BUFFER = 256 * 1024
 
+#: TLS gives at most so much at once (RFC 8446 5.1).
+RECORD = 16 * 1024
+
 #: Windows has neither flag nor format: there the socket does not block, and ``select`` waits.
 HAS_FLAGS = hasattr(socket, "MSG_DONTWAIT") and hasattr(select, "poll")
 DONTWAIT = socket.MSG_DONTWAIT if HAS_FLAGS else 0
@@ -64,6 +67,7 @@ class Wire:
         "buffer",
         "layers",
         "pending",
+        "plain",
         "sock",
         "torn",
         "total",
@@ -80,16 +84,22 @@ class Wire:
         self._into = (self.buffer,)
         self._got: list[int] = []
         self.layers: list[TlsLayer] = []
+        self.plain = bytearray()
         self._armed = 0.0  # seconds after which the kernel ends a read
         self._left: deque[memoryview] = deque()  # what the kernel has not taken yet
         self.pending = 0  # its size
         self.total = 0  # bytes that were ever put, encrypted
         self.torn = False  # a write was interrupted (Ctrl-C): nobody knows how much of it went out
 
+    def add(self, layer: TlsLayer) -> None:
+        """From here on there is one more layer of TLS."""
+        self.layers.append(layer)
+        self.plain = bytearray(RECORD)
+
     @property
     def at_end(self) -> bool:
         """Whether the peer's TLS has said that nothing follows."""
-        return bool(self.layers) and self.layers[-1].at_end
+        return any(layer.at_end for layer in self.layers)
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -124,13 +134,34 @@ class Wire:
 
     def opened(self, n: int) -> bytes:
         """The first ``n`` bytes of ``buffer``, without the TLS round them."""
+        if not self.layers:
+            return bytes(self.buffer[:n])
+        self.receive(n)
+        pieces = []
+        while k := self.open():
+            pieces.append(bytes(self.plain[:k]))
+        return b"".join(pieces)
+
+    def receive(self, n: int) -> None:
+        """Take the first ``n`` bytes of ``buffer`` through TLS; ``open()`` gives what they say."""
         data: Any = memoryview(self.buffer)[:n]
-        for i, layer in enumerate(self.layers):
-            data = layer.decrypt(data)
-            self._put(layer.outgoing(), self.layers[:i])
-            if not (data or layer.at_end):
-                return b""  # half a record: to the layer within, no bytes would be the end
-        return bytes(data)
+        last = len(self.layers) - 1
+        for i in range(last):
+            data = self.layers[i].decrypt(data)
+            self._put(self.layers[i].outgoing(), self.layers[:i])
+            if not data:
+                return  # half a record
+        self.layers[last].receive(data)
+
+    def open(self) -> int:
+        """So many bytes are in ``plain`` now; 0 when that was all."""
+        layer = self.layers[-1]
+        n = layer.read_into(self.plain)
+        if not n:
+            said = layer.outgoing()  # new keys, an alert
+            if said:
+                self._put(said, self.layers[:-1])
+        return n
 
     # -- writing -----------------------------------------------------------------------------------
 

@@ -129,3 +129,37 @@ def test_the_default_with_and_without_truststore(monkeypatch: pytest.MonkeyPatch
     plain = default_context()
     assert type(plain) is ssl.SSLContext
     assert plain.check_hostname and plain.verify_mode == ssl.CERT_REQUIRED
+
+
+def test_both_ends_and_what_comes_with_the_handshake(authority: trustme.CA) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("example.com").configure_cert(context)
+    ours, theirs = client(authority), TlsLayer(context, None)
+    asking, answering = ours.handshake(), theirs.handshake()
+    hello = next(asking)
+    assert hello is not None and next(asking) is None and next(answering) is None
+    answer = answering.send(hello)
+    assert answer is not None and next(answering) is None
+    finished = asking.send(answer)
+    assert finished is not None and next(asking, None) is None
+    # Its last words of the handshake come with the first ones of the conversation.
+    tickets = answering.send(finished + ours.encrypt(b"at once"))
+    assert tickets is not None and next(answering, None) is None
+    ours.receive(tickets)
+    assert theirs.early() == b"at once"
+    assert theirs.early() == b""
+
+    buffer = bytearray(16 * 1024)
+    data = bytes(range(256)) * 150
+    wire = theirs.encrypt(data)
+    ours.receive(wire[:1000])
+    assert ours.read_into(buffer) == 0  # half a record
+    ours.receive(memoryview(wire)[1000:])
+    got = b""
+    while n := ours.read_into(buffer):
+        got += buffer[:n]
+    assert got == data
+    assert ours.outgoing() == b""
+    ours.receive(theirs.finish())
+    assert ours.read_into(buffer) == 0
+    assert ours.at_end

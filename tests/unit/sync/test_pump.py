@@ -215,6 +215,29 @@ def test_a_breach_behind_a_message_is_answered_when_that_has_been_read() -> None
     assert ws.wait_closed(10)
 
 
+def test_over_tls_an_application_that_is_behind_sees_the_answer_to_its_close(
+    serving: Serving, contexts: Any
+) -> None:
+    sent = threading.Event()
+    ends: list[Any] = []
+
+    def behind(ws: Any) -> None:
+        assert sent.wait(20)
+        assert ws.recv() == "0" * 1000
+        ws.close()
+        ends.append((ws.close_code, ws.recv()))
+
+    limits = Limits(queue_messages=4, ping_interval=None, close_timeout=60)
+    with serving(behind, ssl=contexts[0], limits=limits) as (_, uri):
+        with connect(uri, proxy=None, ssl=contexts[1], compression=None, close_timeout=60) as ws:
+            for i in range(100):
+                ws.send(f"{i}" * 1000)  # each is a record of its own
+            sent.set()
+            assert ws.wait_closed(20)
+        until(lambda: ends)
+    assert ends == [(1000, "1" * 1000)]
+
+
 def test_a_write_that_was_interrupted_ends_the_connection() -> None:
     ws, peer = raw_pair()
     ws.wire.torn = True

@@ -111,9 +111,10 @@ def test_tls_in_tls_whose_records_come_in_halves(pair: Any) -> None:
     authority = trustme.CA()
     wire, peer = Wire(pair[0]), pair[1]
     servers = [Server(authority, ["http/1.1"]) for _ in range(2)]
-    wire.layers = [client(authority), client(authority)]
-    for layer, server in zip(wire.layers, servers, strict=True):
+    for server in servers:
+        layer = client(authority)
         shake(layer, server)
+        wire.add(layer)
     outer, inner = servers
     inner.tls.write(b"x" * 1000)
     outer.tls.write(inner.outgoing.read())
