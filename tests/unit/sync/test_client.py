@@ -86,7 +86,7 @@ def test_one_goes_on_when_its_turn_has_come(serving: Serving, monkeypatch: Any) 
         connector = connect(uri, proxy=None, open_timeout=20)
         thread = threading.Thread(target=lambda: opened.append(connector.open()), daemon=True)
         thread.start()
-        until(lambda: TURNS._places[held.key].waiting)
+        until(lambda: held.place.waiting)
         held.leave()
         thread.join(30)
         assert opened
