@@ -6,7 +6,12 @@ from collections.abc import AsyncIterable, Generator, Iterable
 from typing import Any, Self
 
 import trio
-from trio.lowlevel import cancel_shielded_checkpoint, checkpoint_if_cancelled
+from trio.lowlevel import (
+    cancel_shielded_checkpoint,
+    checkpoint_if_cancelled,
+    disable_ki_protection,
+    enable_ki_protection,
+)
 
 from duplexer.driver.conduct import converted
 from duplexer.driver.streaming import WHOLE, AsyncPieces, Fragments, check_message
@@ -61,6 +66,10 @@ class Stream(AsyncPieces):
         """See :class:`~duplexer.driver.streaming.AsyncPieces`."""
         return await self._connection.receive(self.reader)
 
+    @enable_ki_protection
+    async def __anext__(self) -> str | bytes:
+        return await super().__anext__()
+
 
 class Connection(Life):
     """A WebSocket connection: the common part of clients' and servers'."""
@@ -89,6 +98,7 @@ class Connection(Life):
 
     # -- receiving -------------------------------------------------------------------------------
 
+    @enable_ki_protection
     async def recv(self, decode: bool | None = None) -> Any:
         """Receive the next message: ``str`` for text, ``bytes`` for binary.
 
@@ -98,6 +108,7 @@ class Connection(Life):
         """
         return converted(await self.receive(None), decode)
 
+    @enable_ki_protection
     def recv_streaming(self, decode: bool | None = None) -> Stream:
         """Receive the next message in pieces, as they come, without holding all of it.
 
@@ -110,12 +121,14 @@ class Connection(Life):
     def __aiter__(self) -> Self:
         return self
 
+    @enable_ki_protection
     async def __anext__(self) -> Any:
         try:
             return await self.receive(None)
         except ConnectionClosedOK:
             raise StopAsyncIteration from None
 
+    @enable_ki_protection
     async def receive(self, reader: Any) -> Any:
         """The next message, or piece of one, for ``reader`` (see ``next_message``)."""
         await checkpoint_if_cancelled()
@@ -130,6 +143,7 @@ class Connection(Life):
 
     # -- sending ---------------------------------------------------------------------------------
 
+    @enable_ki_protection
     async def send(
         self, message: Any, text: bool | None = None, *, compress: bool | None = None
     ) -> None:
@@ -146,8 +160,7 @@ class Connection(Life):
         if not isinstance(message, _SIMPLE):
             message = check_message(message)
             if not isinstance(message, WHOLE):
-                pieces = message if isinstance(message, AsyncIterable) else _Each(message)
-                await self._send_fragments(pieces, text, compress)
+                await self._send_fragments(_Each(message), text, compress)
                 return
         if self.write_paused or self._line.locked():
             async with self.my_turn():
@@ -165,6 +178,7 @@ class Connection(Life):
         else:
             await cancel_shielded_checkpoint()
 
+    @enable_ki_protection
     def send_nowait(
         self, message: Any, text: bool | None = None, *, compress: bool | None = None
     ) -> None:
@@ -178,7 +192,7 @@ class Connection(Life):
         self.flush()
 
     async def _send_fragments(
-        self, messages: AsyncIterable[Any], text: bool | None, compress: bool | None
+        self, messages: _Each, text: bool | None, compress: bool | None
     ) -> None:
         async with self.my_turn():
             fragments = Fragments(self.open_session(), text, compress)
@@ -196,6 +210,7 @@ class Connection(Life):
             finally:
                 self.fragmenting = None
 
+    @enable_ki_protection
     async def ping(self, data: Any = None) -> Pong:
         """Send a Ping; wait for what it gives back: ``latency = await pong.wait()``.
 
@@ -208,6 +223,7 @@ class Connection(Life):
         await self._handed_over()
         return pong
 
+    @enable_ki_protection
     async def pong(self, data: Any = b"") -> None:
         """Send a Pong that nobody asked for (RFC 6455 5.5.3)."""
         await checkpoint_if_cancelled()
@@ -224,6 +240,7 @@ class Connection(Life):
 
     # -- closing ---------------------------------------------------------------------------------
 
+    @enable_ki_protection
     async def close(self, code: int | None = 1000, reason: str = "") -> None:
         """Close the connection, and wait until it is closed. Closing twice does nothing.
 
@@ -251,15 +268,23 @@ class Connection(Life):
 
 
 class _Each:
-    """An iterable, asynchronously. No generator: one that is left in the middle wants closing."""
+    """What an iterable gives, asynchronous or not: code of the user's, which Ctrl-C may end.
 
-    def __init__(self, messages: Iterable[Any]) -> None:
-        self._messages = iter(messages)
+    No generator: one that is left in the middle wants closing.
+    """
+
+    def __init__(self, messages: AsyncIterable[Any] | Iterable[Any]) -> None:
+        is_async = isinstance(messages, AsyncIterable)
+        self._messages: Any = aiter(messages) if is_async else iter(messages)  # type: ignore[arg-type]
+        self._is_async = is_async
 
     def __aiter__(self) -> Self:
         return self
 
+    @disable_ki_protection
     async def __anext__(self) -> Any:
+        if self._is_async:
+            return await anext(self._messages)
         for message in self._messages:
             return message
         raise StopAsyncIteration

@@ -8,6 +8,10 @@
 
 Nobody's cancellation reaches these three but that of the nursery around ``run()``: what a cancelled
 ``send()`` had handed over goes out whole. Plain sockets are written to at once, by the sender.
+
+Nor does Ctrl-C, which trio raises between any two instructions of code that is not protected: it
+would leave a frame half made, or written and still in the outbox. The tasks are protected, and so
+is all that users call; it comes out where they wait, as a cancellation does.
 """
 
 from __future__ import annotations
@@ -17,7 +21,11 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import trio
-from trio.lowlevel import cancel_shielded_checkpoint, checkpoint_if_cancelled
+from trio.lowlevel import (
+    cancel_shielded_checkpoint,
+    checkpoint_if_cancelled,
+    enable_ki_protection,
+)
 
 from duplexer.driver.conduct import Conduct, Fate
 from duplexer.driver.outbox import Outbox
@@ -87,6 +95,7 @@ class Life(Conduct):
             stream = stream.transport_stream
         return stream
 
+    @enable_ki_protection
     def start_close(self, code: int | None = 1000, reason: str = "") -> None:
         """Send a Close without waiting for what follows."""
         if self.put_close(code, reason, trio.current_time()):
@@ -149,6 +158,7 @@ class Life(Conduct):
 
     # -- the tasks -------------------------------------------------------------------------------
 
+    @enable_ki_protection
     async def run(self) -> None:
         """Live: from the end of the opening handshake to the end of the byte stream.
 
@@ -223,6 +233,7 @@ class Life(Conduct):
             await cancel_shielded_checkpoint()
         session.conclude()
 
+    @enable_ki_protection
     async def _watch(self) -> None:
         while True:
             now = trio.current_time()
@@ -266,6 +277,7 @@ class Life(Conduct):
         """Whether reading waits for the application."""
         return self._room is not None
 
+    @enable_ki_protection
     async def _linger(self) -> None:
         await self._until_sent()
         try:
@@ -320,7 +332,6 @@ class Life(Conduct):
 
     # -- writing ---------------------------------------------------------------------------------
 
-    @trio.lowlevel.enable_ki_protection  # or what has been written might be written again
     def flush(self) -> None:
         """Write what was collected: as much as the kernel takes; the rest is for the writer."""
         session = self.session
@@ -355,6 +366,7 @@ class Life(Conduct):
         except OSError as exc:
             self._write_failed(exc)
 
+    @enable_ki_protection
     async def _write(self) -> None:
         timeout = seconds(self.limits.send_timeout)
         try:

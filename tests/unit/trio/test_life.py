@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-import os
+import contextlib
 import signal
 import socket
 import ssl
+import zlib
 
 import pytest
 import trio
@@ -14,8 +15,10 @@ from duplexer.core.closing import State
 from duplexer.errors import ConnectionClosedError, ConnectionClosedOK
 from duplexer.limits import Limits
 from duplexer.trio.client import connect
+from duplexer.trio.connection import Connection
 from duplexer.trio.server import serve
-from tests.contract.peers import CLOSE, PING, TEXT, close_body, encode
+from tests.contract.peers import CLOSE, PING, TEXT, RawListener, close_body, encode
+from tests.unit.trio import interrupts
 
 
 async def lost(ws):
@@ -243,32 +246,118 @@ async def test_tls_over_any_stream_even_tls(memory):
         assert ws.close_code == 1000
 
 
-async def test_an_interrupt_in_the_middle_of_writing_does_not_write_twice(monkeypatch):
-    writev = os.writev
+# -- Ctrl-C ----------------------------------------------------------------------------------------
 
-    def interrupted(fd, pieces):
-        monkeypatch.undo()
-        written = writev(fd, pieces)
-        signal.raise_signal(signal.SIGINT)
-        return written
 
+@pytest.fixture
+def listening():
+    with interrupts.listening():
+        yield
+
+
+@contextlib.asynccontextmanager
+async def wired(extensions=None):
+    """A client whose system takes little at a time, its peer, and what that reads to the end."""
+    messages = []
+    inflate = zlib.decompressobj(-15).decompress
+    headers = f"Sec-WebSocket-Extensions: {extensions}\r\n" if extensions else ""
+
+    async def be_peer(task_status):
+        peer = await trio.to_thread.run_sync(lambda: listener.accept(headers=headers))
+        with contextlib.closing(peer):
+            task_status.started(peer)
+            await trio.to_thread.run_sync(read, peer)
+
+    def read(peer):
+        while (frame := peer.recv()).opcode != CLOSE:
+            compressed = frame.payload + b"\0\0\xff\xff"
+            messages.append(inflate(compressed) if frame.rsv else frame.payload)
+        peer.send(CLOSE, frame.payload)
+
+    with contextlib.closing(RawListener(None)) as listener:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        sock.connect(listener.sock.getsockname())
+        async with trio.open_nursery() as nursery:
+            peers = []
+
+            async def accept():
+                peers.append(await nursery.start(be_peer))
+
+            limits = Limits(ping_interval=None)
+            async with trio.open_nursery() as both:
+                both.start_soon(accept)
+                ws = await connect("ws://localhost/", sock=sock, limits=limits, nursery=nursery)
+            async with ws:
+                yield ws, peers[0], messages
+
+
+@pytest.mark.parametrize(
+    ("size", "extensions"), [(10, None), (30_000, None), (200, "permessage-deflate")]
+)
+async def test_an_interrupt_anywhere_in_send_tears_nothing(listening, size, extensions):
+    done = []
+
+    async def send(n):
+        await ws.send(f"{n} ".ljust(size))
+        done.append(n)
+
+    async with wired(extensions) as (ws, _, messages):
+        assert await interrupts.at_each_instruction(send) > 50
+    numbers = [int(message) for message in messages]
+    assert {len(message) for message in messages} == {size}
+    assert numbers == sorted(set(numbers))  # nothing twice
+    assert set(numbers) >= set(done)
+
+
+def in_pieces():
+    stream, data = None, ""
+
+    async def recv(ws):
+        nonlocal stream, data
+        if stream is None:
+            stream, data = ws.recv_streaming(), ""
+        async for piece in stream:
+            data += piece
+        stream = None
+        return data
+
+    return recv
+
+
+@pytest.mark.parametrize("way", ["recv()", "async for", "recv_streaming()"])
+async def test_an_interrupt_anywhere_in_recv_loses_nothing(listening, way):
+    ways = {"recv()": Connection.recv, "async for": anext, "recv_streaming()": in_pieces()}
+    recv = ways[way]
     received = []
-    done = trio.Event()
 
-    async def handler(ws):
-        received.extend([await ws.recv(), await ws.recv()])
-        done.set()
+    async def receive(n):
+        peer.send(TEXT, b"%d" % n)
+        received.append(int(await recv(ws)))
 
-    async with serve(handler, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        async with connect(f"ws://127.0.0.1:{port}/") as ws:
-            monkeypatch.setattr(os, "writev", interrupted)
+    async with wired() as (ws, peer, _):
+        last = await interrupts.at_each_instruction(receive)
+        while received[-1] < last:
+            received.append(int(await recv(ws)))
+    assert received == [*range(1, last + 1)]
+    assert last > 50
+
+
+async def test_an_interrupt_reaches_into_what_pieces_are_made_by(listening):
+    def lines():
+        signal.raise_signal(signal.SIGINT)
+        yield "never"
+
+    async def later_lines():
+        for line in lines():
+            yield line
+
+    async with wired() as (ws, _, messages):
+        for pieces in lines(), later_lines():
             with pytest.raises(KeyboardInterrupt):
-                await ws.send("x")
-                await trio.sleep_forever()
-            await ws.send("y")
-            await done.wait()
-    assert received == ["x", "y"]
+                await ws.send(pieces)
+        await ws.send("next")
+    assert messages == [b"next"]
 
 
 async def test_a_breach_right_behind_the_handshake_is_told_at_once(autojump):
