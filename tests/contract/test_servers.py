@@ -127,6 +127,20 @@ async def test_closing_the_server_closes_connections(front, arguments):
         await server.wait_closed()
 
 
+async def test_closing_with_what_cannot_be_said_does_nothing(front):
+    async with front.serve(echo) as server, front.connect(server) as ws:
+        with pytest.raises(ValueError, match="must not be sent"):
+            server.close(code=1006)
+        with pytest.raises(ValueError, match="123 bytes"):
+            server.close(reason="x" * 124)
+        assert server.is_serving()
+        await ws.send("still here")
+        assert await ws.recv() == "still here"
+        async with front.connect(server) as another:
+            await another.send("x")
+            assert await another.recv() == "x"
+
+
 def uri_of(front, ws):
     host, port = ws.remote_address[:2]
     return f"{'wss' if front.secure else 'ws'}://{host}:{port}/"

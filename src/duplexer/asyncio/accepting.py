@@ -7,7 +7,6 @@ It has the interface of ``asyncio.Server``, whose way of making sockets it uses,
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import socket
 import sys
@@ -15,18 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from duplexer.asyncio import netio
 from duplexer.asyncio.tcp import Poller, Tcp
+from duplexer.driver.listening import EXHAUSTED, PAUSE
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable
 
 __all__ = ["Acceptor", "listen"]
-
-#: The process or the system has run out of something that others may give back.
-_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-
-#: Seconds before trying again after that.
-PAUSE = 0.5
 
 #: Connections that are accepted before those that are open have their turn.
 BATCH = 64
@@ -164,7 +158,7 @@ class Acceptor:
 
     def _on_error(self, exc: OSError) -> None:
         # Trying at once would spin: the connection stays in the backlog, and the loop awake.
-        if exc.errno not in _EXHAUSTED:
+        if exc.errno not in EXHAUSTED:
             raise exc
         self._pause()
         self._logger.error("accepting pauses for %s s: %s", PAUSE, exc)

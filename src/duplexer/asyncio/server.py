@@ -13,23 +13,21 @@ import aiofastnet
 from duplexer.asyncio import tcp
 from duplexer.asyncio.accepting import Acceptor, listen
 from duplexer.asyncio.connection import Connection, Listener
-from duplexer.asyncio.pump import fan_out, pump_of
-from duplexer.core.prepared import Prepared
+from duplexer.asyncio.pump import fan_out as fan_out_quickly
+from duplexer.asyncio.pump import pump_of
 from duplexer.driver.accept import Opener, Serving, open_server
 from duplexer.driver.basic_auth import basic_auth
+from duplexer.driver.fanning import fan_out
+from duplexer.driver.handling import close_code_after, report_refusal
+from duplexer.driver.roster import Roster, RosterEntry
 from duplexer.driver.serving import ServeBase
-from duplexer.errors import ConnectionClosed, WebSocketException
-from duplexer.http.messages import make_response
 
 if TYPE_CHECKING:
     import socket
-    import ssl as ssl_module
     from collections.abc import Awaitable, Callable, Generator, Iterable
 
+    from duplexer.core.prepared import Prepared
     from duplexer.driver.steps import Steps
-    from duplexer.http.messages import Response
-    from duplexer.limits import Limits
-
 
 __all__ = ["Server", "ServerConnection", "basic_auth", "broadcast", "serve", "unix_serve"]
 
@@ -51,11 +49,8 @@ _SERVER_ARGUMENTS = frozenset(
     }
 )
 
-#: Raised by handlers when a connection ends under them: nothing to report.
-_EXPECTED = (ConnectionClosed, asyncio.CancelledError)
 
-
-class ServerConnection(Connection):
+class ServerConnection(RosterEntry, Connection):
     """A connection to a client: what the handler is called with."""
 
     __slots__ = ("handler_task", "server")
@@ -71,27 +66,18 @@ class ServerConnection(Connection):
         self.server.opening.add(self)
         super().connection_made(transport)
 
-    def respond(self, status: int, text: str) -> Response:
-        """A response with ``text``, to be given back by ``process_request``."""
-        return make_response(status, text.encode())
-
     def opening_steps(self) -> Steps:
         """See :class:`~duplexer.asyncio.connection.Connection`."""
         return open_server(self, self.server.serving, secure=self.is_secure())
-
-    def is_full(self) -> bool:
-        """Whether the server has as many connections as it may have."""
-        bound = self.limits.max_connections
-        return bound is not None and len(self.server.connections) >= bound
 
     def opened(self) -> None:
         """The handshake is done: let the handler have the connection."""
         server = self.server
         server.opening.discard(self)
+        server.admitted.discard(self)
+        server.connected.add(self)
         if server.closing:
-            self.start_close(1001, server.close_reason)
-            return
-        server.connections.add(self)
+            self.start_close(*server.closed_with)
         if server.listener is not None:
             self.listen(server.listener)
             return
@@ -102,16 +88,12 @@ class ServerConnection(Connection):
 
     def _handler_done(self, task: asyncio.Task[None]) -> None:
         self.handler_task = None
-        exc = None if task.cancelled() else task.exception()
-        if self.session is None or not self.session.is_open:
-            if exc is not None and not isinstance(exc, _EXPECTED):
-                self.logger.error("connection handler failed", exc_info=exc)
-        elif task.cancelled():
-            self.start_close(1001 if self.server.closing else 1011)
-        elif exc is not None:
-            self.on_failure(exc)
+        if task.cancelled():
+            code = 1001 if self.server.closing else 1011
         else:
-            self.start_close(1000)
+            code = close_code_after(self, task.exception())
+        if self.open_session().is_open:
+            self.start_close(code)
         self._discard()
 
     def _discard(self) -> None:
@@ -120,20 +102,16 @@ class ServerConnection(Connection):
 
     def opening_failed(self, exc: BaseException) -> None:
         """The handshake has failed: answer if that is possible, and leave."""
-        if isinstance(exc, (OSError, WebSocketException)):
-            self.logger.debug("opening handshake failed: %r", exc)
-        else:
-            self.logger.error("opening handshake failed", exc_info=exc)
+        report_refusal(self, exc)
         self.linger()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Part of asyncio's Protocol."""
         super().connection_lost(exc)
-        self.server.opening.discard(self)
         self._discard()
 
 
-class Server:
+class Server(Roster):
     """A running server. Leaving it as an async context manager closes it."""
 
     def __init__(
@@ -144,38 +122,25 @@ class Server:
         create_connection: Callable[[Server], ServerConnection] | None = None,
         logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
     ) -> None:
+        super().__init__(serving.limits.max_connections)
         self.loop = asyncio.get_running_loop()
         self.pump = pump_of(self.loop)  # one for as long as we serve
         self.context = contextvars.copy_context()  # what handlers see
         self.serving = serving
         self.opener = Opener(serving)
-        self.handler: Any = None
-        self.listener: Any = None
-        if isinstance(handler, Listener) or (
-            isinstance(handler, type) and issubclass(handler, Listener)
-        ):
-            self.listener = handler
-        elif callable(handler):
-            self.handler = handler
-        else:
+        is_listener = issubclass(handler if isinstance(handler, type) else type(handler), Listener)
+        if not is_listener and not callable(handler):
             raise TypeError(
                 f"handler must be a coroutine function or a Listener, not {type(handler).__name__}"
             )
+        self.listener: Any = handler if is_listener else None
+        self.handler: Any = handler
         self.make_connection = create_connection or ServerConnection
         self.logger = logger or logging.getLogger("duplexer.server")
-        self.opening: set[ServerConnection] = set()
-        self._connections: set[ServerConnection] = set()
-        self.closing = False
-        self.close_reason = ""
         self.server: Any = None
         self._empty: asyncio.Event = asyncio.Event()
         self._close_task: asyncio.Task[None] | None = None
         self._forever: asyncio.Future[None] | None = None
-
-    @property
-    def connections(self) -> set[ServerConnection]:
-        """The connections that are open or closing."""
-        return self._connections
 
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
@@ -206,29 +171,30 @@ class Server:
 
     def close(self, close_connections: bool = True, code: int = 1001, reason: str = "") -> None:
         """Stop accepting; close connections with ``code`` unless told not to. Does not wait."""
+        if not self.begin_closing(code, reason):
+            return
         if self._forever is not None and not self._forever.done():
             self._forever.set_result(None)
-        if self._close_task is None:
-            self._close_task = self.loop.create_task(self._close(close_connections, code, reason))
+        self._close_task = self.loop.create_task(self._close(close_connections))
 
-    async def _close(self, close_connections: bool, code: int, reason: str) -> None:
-        self.closing = True
-        self.close_reason = reason
+    async def _close(self, close_connections: bool) -> None:
         self.server.close()
         for connection in list(self.opening):
             connection.transport.close()
         if close_connections:
-            for connection in list(self._connections):
-                connection.start_close(code, reason)
-        while self._connections:
+            for connection in list(self.connected):
+                connection.start_close(*self.closed_with)
+        while self.connected:
             self._empty.clear()
             await self._empty.wait()
         await self.server.wait_closed()
 
     def forget(self, connection: ServerConnection) -> None:
-        """A connection has ended, and so has its handler."""
-        self._connections.discard(connection)
-        if not self._connections:
+        """See :class:`~duplexer.driver.roster.Roster`."""
+        self.opening.discard(connection)
+        self.admitted.discard(connection)
+        self.connected.discard(connection)
+        if not self.connected:
             self._empty.set()
 
     async def wait_closed(self) -> None:
@@ -272,9 +238,11 @@ class serve(ServeBase):  # noqa: N801 - a verb, as in ``websockets``
         if self.context is None and tcp.available():
             server.server = await _accept_plainly(server, factory, unix, kwargs)
             return server
+        if self.context is not None:
+            kwargs.setdefault("ssl_handshake_timeout", self.limits.open_timeout)
+            kwargs.setdefault("ssl_shutdown_timeout", self.limits.close_timeout)
         create = aiofastnet.create_unix_server if unix else aiofastnet.create_server
-        kwargs.update(_tls_arguments(self.context, self.limits))
-        server.server = await create(server.loop, factory, **kwargs)
+        server.server = await create(server.loop, factory, ssl=self.context, **kwargs)
         return server
 
     def __await__(self) -> Generator[Any, None, Server]:
@@ -304,16 +272,6 @@ async def _accept_plainly(
     return acceptor
 
 
-def _tls_arguments(context: ssl_module.SSLContext | None, limits: Limits) -> dict[str, Any]:
-    if context is None:
-        return {}
-    return {
-        "ssl": context,
-        "ssl_handshake_timeout": limits.open_timeout,
-        "ssl_shutdown_timeout": limits.close_timeout,
-    }
-
-
 def unix_serve(
     handler: Callable[[ServerConnection], Awaitable[None]] | Listener | type[Listener],
     path: str | None = None,
@@ -331,24 +289,6 @@ def broadcast(
 ) -> None:
     """Send a message to many connections, framed and compressed once, waiting for none.
 
-    Connections that are not open are passed over, and so are those in the middle of a fragmented
-    message. One that has more than ``Limits.write_hard`` bytes to read first is failed with 1008:
-    it is not allowed to hold everybody's memory. ``raise_exceptions=True`` collects such failures
-    in an :exc:`ExceptionGroup`.
+    See :func:`~duplexer.driver.fanning.broadcast` for who is passed over.
     """
-    prepared = message if isinstance(message, Prepared) else Prepared(message, text)
-    failures: list[Exception] = []
-    for connection in fan_out(connections, prepared, failures):
-        try:
-            if connection.fragmenting is not None:
-                raise BufferError("a fragmented message is being sent")
-            connection.send_nowait(prepared)
-        except BufferError as exc:
-            if connection.fragmenting is None:
-                connection.session.fail(exc, 1008, "slow consumer")
-                connection.abort()
-            failures.append(exc)
-        except Exception as exc:  # noqa: BLE001 - one connection must not keep others waiting
-            failures.append(exc)
-    if failures and raise_exceptions:
-        raise ExceptionGroup("broadcast failed", failures)
+    fan_out(connections, message, raise_exceptions, text, fan_out_quickly)

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 from duplexer.core.prepared import Prepared
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-__all__ = ["fan_out"]
+__all__ = ["broadcast", "fan_out"]
 
 
-def fan_out(
+def broadcast(
     connections: Iterable[Any],
     message: str | bytes | bytearray | memoryview | Prepared,
-    raise_exceptions: bool,
-    text: bool | None,
+    raise_exceptions: bool = False,
+    text: bool | None = None,
 ) -> None:
     """Send a message to many connections, framed and compressed once, waiting for none.
 
@@ -25,8 +25,24 @@ def fan_out(
     it is not allowed to hold everybody's memory. ``raise_exceptions=True`` collects such failures
     in an :exc:`ExceptionGroup`.
     """
+    fan_out(connections, message, raise_exceptions, text)
+
+
+def fan_out(
+    connections: Iterable[Any],
+    message: str | bytes | bytearray | memoryview | Prepared,
+    raise_exceptions: bool,
+    text: bool | None,
+    quickly: Callable[[Iterable[Any], Prepared, list[Exception]], Iterable[Any]] | None = None,
+) -> None:
+    """What :func:`broadcast` does.
+
+    ``quickly`` serves those whom it can, in a front's own way, and gives back the others.
+    """
     prepared = message if isinstance(message, Prepared) else Prepared(message, text)
     failures: list[Exception] = []
+    if quickly is not None:
+        connections = quickly(connections, prepared, failures)
     for connection in connections:
         session = connection.session
         if session is None or not session.is_open:

@@ -4,56 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import errno
 import inspect
-import os
 import selectors
 import socket
 import threading
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from duplexer.driver.accept import open_server
 from duplexer.driver.basic_auth import basic_auth
-from duplexer.driver.fanning import fan_out
+from duplexer.driver.fanning import broadcast
 from duplexer.driver.handling import close_code_after, report_refusal
+from duplexer.driver.listening import EXHAUSTED, PAUSE, check_place, listening_sockets
+from duplexer.driver.roster import Roster, RosterEntry
 from duplexer.driver.serving import ServeBase
 from duplexer.driver.tls import TlsLayer
-from duplexer.http.messages import make_response
 from duplexer.sync.connection import Connection
 from duplexer.sync.exchange import Exchange
 from duplexer.sync.wire import Wire
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from duplexer.core.prepared import Prepared
-    from duplexer.http.messages import Response
-
 __all__ = ["Server", "ServerConnection", "basic_auth", "broadcast", "serve", "unix_serve"]
 
-#: The process or the system has run out of something that others may give back.
-EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
-#: Seconds before trying again after that.
-PAUSE = 0.5
-
-
-class ServerConnection(Connection):
+class ServerConnection(RosterEntry, Connection):
     """A connection to a client: what the handler is called with, in a thread of its own."""
 
     def __init__(self, server: Server, wire: Wire) -> None:
         super().__init__(wire, server.limits, server.logger, server=True)
         self.server = server
-
-    def respond(self, status: int, text: str) -> Response:
-        """A response with ``text``, to be given back by ``process_request``."""
-        return make_response(status, text.encode())
-
-    def is_full(self) -> bool:
-        """Whether the server has as many connections as it may have."""
-        return not self.server.admit(self)
 
     def open(self) -> bool:
         """Answer requests until one becomes a WebSocket; false if none has."""
@@ -78,7 +57,7 @@ class ServerConnection(Connection):
         return False
 
 
-class Server(ServeBase):
+class Server(ServeBase, Roster):
     """Serve WebSockets on ``host`` and ``port``: it listens at once.
 
     ::
@@ -104,22 +83,19 @@ class Server(ServeBase):
             raise TypeError(f"handler must be a function, not {kind}")
         threads, most = self.limits.max_threads, self.limits.max_connections
         # A tenth is left for those who are to be told that there is no room.
-        self.most = min(threads - threads // 10, inf if most is None else most)
-        self.closing = False
-        self.opening: set[ServerConnection] = set()
-        self._admitted: set[ServerConnection] = set()  # of these, who is being told so
-        self._connections: set[ServerConnection] = set()
+        Roster.__init__(self, min(threads - threads // 10, inf if most is None else most))
+        check_place(self.where, self.own, "sock")
         self._waiting: set[ServerConnection] = set()  # whose handlers wait for all others
         self._changed = threading.Condition()
         self._gate = threading.Lock()  # open when the server is closing; good for signal handlers
         self._gate.acquire()
-        self._closed_with = (1001, "")
         self._local = threading.local()  # for each handler its connection
         self._surroundings = contextvars.copy_context()  # what handlers see
         self._acceptor: threading.Thread | None = None
         self._bell, self._ear = socket.socketpair()
         try:
-            self.sockets = tuple(_listening(*self.where, self.limits.backlog, **self.own))
+            own = {"backlog": self.limits.backlog, **self.own}
+            self.sockets = tuple(listening_sockets(*self.where, **own))
         except BaseException:
             self._bell.close()
             self._ear.close()
@@ -129,7 +105,7 @@ class Server(ServeBase):
     def connections(self) -> set[ServerConnection]:
         """Those that are open or closing now, or whose handlers still run."""
         with self._changed:
-            return self._connections.copy()
+            return self.connected.copy()
 
     @property
     def socket(self) -> socket.socket:
@@ -164,10 +140,8 @@ class Server(ServeBase):
     def close(self, close_connections: bool = True, code: int = 1001, reason: str = "") -> None:
         """Stop accepting; close connections with ``code`` unless told not to. Does not wait."""
         with self._changed:
-            if self.closing:
+            if not self.begin_closing(code, reason):
                 return
-            self.closing = True
-            self._closed_with = (code, reason)
             self._changed.notify_all()
         self._gate.release()
         self._bell.send(b"!")
@@ -199,18 +173,13 @@ class Server(ServeBase):
                 self._waiting.discard(mine)
 
     def _is_over(self, mine: ServerConnection | None) -> bool:
-        left = self._connections if mine is None else self._connections - self._waiting
+        left = self.connected if mine is None else self.connected - self._waiting
         return self.closing and not left and not self.opening
 
     def admit(self, connection: ServerConnection) -> bool:
-        """Whether there is room for ``connection``, which is being opened; then it has it."""
+        """See :class:`~duplexer.driver.roster.Roster`."""
         with self._changed:
-            inside = self._connections | self._admitted
-            if connection in inside or len(inside) >= self.most:
-                return connection in inside
-            if connection.response is not None and connection.response.status_code == 101:
-                self._admitted.add(connection)  # it asks for the last time
-            return True
+            return super().admit(connection)
 
     def shutdown(self, code: int = 1001, reason: str = "") -> None:
         """``close()``, then wait: for ``close_timeout`` twice at most.
@@ -247,7 +216,7 @@ class Server(ServeBase):
             self._changed.wait_for(
                 lambda: (
                     self.closing
-                    or len(self.opening) + len(self._connections) < self.limits.max_threads
+                    or len(self.opening) + len(self.connected) < self.limits.max_threads
                 )
             )
             if self.closing:
@@ -273,7 +242,7 @@ class Server(ServeBase):
         try:
             thread.start()
         except RuntimeError as exc:  # the system has no more threads
-            self._forget(connection)
+            self.forget(connection)
             self._pause(exc)
 
     def _pause(self, error: Exception) -> None:
@@ -288,12 +257,10 @@ class Server(ServeBase):
             if not connection.open():
                 return
             with self._changed:
-                self.opening.discard(connection)
-                self._admitted.discard(connection)
-                self._connections.add(connection)
+                self.opened(connection)
             self._local.connection = connection
             if self.closing:
-                connection.close(*self._closed_with)
+                connection.close(*self.closed_with)
                 return
             error = None
             try:
@@ -304,76 +271,19 @@ class Server(ServeBase):
         except Exception:
             self.logger.exception("connection failed")
         finally:
-            self._forget(connection)
+            self.forget(connection)
 
-    def _forget(self, connection: ServerConnection) -> None:
+    def forget(self, connection: ServerConnection) -> None:
+        """See :class:`~duplexer.driver.roster.Roster`."""
         connection.abort()
         with self._changed:
-            for group in (self.opening, self._admitted, self._connections):
-                group.discard(connection)
+            super().forget(connection)
             self._changed.notify_all()
 
 
 serve = Server
 
 
-def _listening(
-    host: Any,
-    port: int | None,
-    most_waiting: int,
-    *,
-    backlog: int | None = None,
-    family: int = 0,
-    path: Any = None,
-    reuse_port: bool = False,
-    sock: socket.socket | None = None,
-) -> list[socket.socket]:
-    """Listening sockets, one for each address."""
-    if sum(x is not None for x in (sock, path)) + (host is not None or port is not None) != 1:
-        raise ValueError("serve() needs a port, or a path, or sock: one of them")
-    found: list[socket.socket] = []
-    try:
-        if sock is not None:
-            found.append(sock)
-        elif path is not None:
-            found.append(socket.socket(socket.AF_UNIX))
-            found[0].bind(os.fspath(path))
-        else:
-            hosts = [host or None] if host is None or isinstance(host, str) else host
-            infos = [
-                info
-                for one in hosts
-                for info in socket.getaddrinfo(
-                    one, port or 0, family, socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-                )
-            ]
-            found += (
-                socket.create_server(address, family=kind, reuse_port=reuse_port)
-                for kind, _, _, _, address in dict.fromkeys(infos)
-            )
-        for one in found:
-            one.listen(backlog or most_waiting)
-            one.setblocking(False)
-    except BaseException:
-        for one in found:
-            one.close()
-        raise
-    return found
-
-
 def unix_serve(handler: Any, path: str | None = None, **kwargs: Any) -> Server:
     """Serve WebSockets on the Unix socket at ``path``; otherwise as :class:`Server`."""
     return Server(handler, path=path, **kwargs)
-
-
-def broadcast(
-    connections: Iterable[Connection],
-    message: str | bytes | bytearray | memoryview | Prepared,
-    raise_exceptions: bool = False,
-    text: bool | None = None,
-) -> None:
-    """Send a message to many connections, framed and compressed once, waiting for none.
-
-    See :func:`~duplexer.driver.fanning.fan_out` for who is passed over.
-    """
-    fan_out(connections, message, raise_exceptions, text)

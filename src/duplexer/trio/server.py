@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Generator, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import trio
@@ -14,52 +12,34 @@ import trio
 from duplexer.driver.accept import open_server
 from duplexer.driver.fanning import fan_out
 from duplexer.driver.handling import close_code_after, report_refusal
+from duplexer.driver.listening import check_place, listening_sockets
+from duplexer.driver.roster import Roster, RosterEntry
 from duplexer.driver.serving import ServeBase
-from duplexer.http.messages import make_response
 from duplexer.trio.connection import Connection
 from duplexer.trio.opening import Exchange, cause_of, follow, hidden_nursery, seconds
 
 if TYPE_CHECKING:
     from duplexer.core.prepared import Prepared
-    from duplexer.http.messages import Response
 
 __all__ = ["Server", "ServerConnection", "broadcast", "serve", "unix_serve"]
 
 
-class ServerConnection(Connection):
+class ServerConnection(RosterEntry, Connection):
     """A connection to a client: what the handler is called with."""
 
     def __init__(self, server: Server, stream: Any) -> None:
         super().__init__(stream, server.base.limits, server.base.logger, server=True)
         self.server = server
 
-    def respond(self, status: int, text: str) -> Response:
-        """A response with ``text``, to be given back by ``process_request``."""
-        return make_response(status, text.encode())
 
-    def is_full(self) -> bool:
-        """Whether the server has as many connections as it may have."""
-        bound, server = self.limits.max_connections, self.server
-        if bound is not None and len(server.connections) + len(server.admitted) >= bound:
-            return True
-        if self.response is not None and self.response.status_code == 101:
-            server.admitted.add(self)  # it was asked for the last time; the answer has yet to go
-        return False
-
-
-class Server:
+class Server(Roster):
     """A running server. Leaving it as an async context manager closes it."""
 
     def __init__(self, base: serve, listeners: list[Any]) -> None:
+        super().__init__(base.limits.max_connections)
         self.base = base
         self.listeners = listeners
-        self.closing = False
-        self.opening: set[ServerConnection] = set()
-        self.admitted: set[ServerConnection] = set()  # of these, who is being told so
-        #: the connections that are open or closing, or whose handlers still run
-        self.connections: set[ServerConnection] = set()
         self._make_connection = base.create_connection or ServerConnection
-        self._close_reason = (1001, "")
         self._accepting = trio.CancelScope()
         self._left = trio.lowlevel.ParkingLot()  # those who wait for connections to go
         self._finished = trio.Event()
@@ -88,7 +68,7 @@ class Server:
                     async with hidden_nursery() as accepting:
                         await accepting.start(serving)
                         task_status.started(self)
-                while self.opening or self.connections:
+                while self.opening or self.connected:
                     await self._left.park()
         finally:
             self.closing = True
@@ -103,15 +83,13 @@ class Server:
 
     def close(self, close_connections: bool = True, code: int = 1001, reason: str = "") -> None:
         """Stop accepting; close connections with ``code`` unless told not to. Does not wait."""
-        if self.closing:
+        if not self.begin_closing(code, reason):
             return
-        self.closing = True
-        self._close_reason = (code, reason)
         self._accepting.cancel()
         for connection in list(self.opening):
             connection.abort()
         if close_connections:
-            for connection in list(self.connections):
+            for connection in list(self.connected):
                 connection.start_close(code, reason)
 
     async def wait_closed(self) -> None:
@@ -144,14 +122,12 @@ class Server:
             self.opening.add(connection)
             with connection.scope:
                 opened = await self._open(connection)
-            self.opening.discard(connection)
             if opened:
                 await self._live(connection)
         except Exception as exc:
             self.base.logger.error("connection failed", exc_info=exc)
         finally:
-            for group in (self.opening, self.admitted, self.connections):
-                group.discard(connection)
+            self.forget(connection)
             self._left.unpark_all()
 
     async def _open(self, connection: ServerConnection) -> bool:
@@ -177,12 +153,11 @@ class Server:
         return True
 
     async def _live(self, connection: ServerConnection) -> None:
-        self.connections.add(connection)
-        self.admitted.discard(connection)
+        self.opened(connection)
         async with hidden_nursery() as nursery:
             nursery.start_soon(connection.run)
             if self.closing:
-                connection.start_close(*self._close_reason)
+                connection.start_close(*self.closed_with)
             else:
                 error = None
                 try:
@@ -223,37 +198,20 @@ class serve(ServeBase):  # noqa: N801 - a verb, as in ``websockets``
         super().__init__(handler, host, port, **kwargs)
         if not callable(handler):
             raise TypeError(f"handler must be an async function, not {type(handler).__name__}")
-        given = [name for name in ("listeners", "path") if self.own.get(name) is not None]
-        if len(given) + (host is not None or port is not None) != 1:
-            raise ValueError("serve() needs a port, or a path, or listeners: one of them")
+        check_place(self.where, self.own, "listeners")
 
     async def _listen(self) -> list[Any]:
         listeners = self.own.get("listeners")
         if listeners is not None:
             return list(listeners)
         backlog = self.own.get("backlog") or self.limits.backlog
-        path = self.own.get("path")
-        if path is not None:
-            sock = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
-            try:
-                _make_way(path)
-                await sock.bind(os.fspath(path))
-                sock.listen(backlog)
-            except BaseException:
-                sock.close()
-                raise
-            return [trio.SocketListener(sock)]
-        host, port = self.where
-        hosts = [host] if host is None or isinstance(host, str) else host
-        listeners = []
-        try:
-            for one in hosts:
-                listeners += await trio.open_tcp_listeners(port or 0, host=one, backlog=backlog)
-        except BaseException:
-            for listener in listeners:
-                listener.socket.close()
-            raise
-        return listeners
+        listen = functools.partial(
+            listening_sockets, *self.where, backlog=backlog, path=self.own.get("path")
+        )
+        return [
+            trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+            for sock in await trio.to_thread.run_sync(listen)
+        ]
 
     async def _run(self) -> None:
         status = self.own.get("task_status", trio.TASK_STATUS_IGNORED)
@@ -285,13 +243,6 @@ def unix_serve(handler: Any, path: str | None = None, **kwargs: Any) -> serve:
     return serve(handler, path=path, **kwargs)
 
 
-def _make_way(path: Any) -> None:
-    # As asyncio's: a socket that was left there, by whoever, keeps nobody from listening.
-    place = Path(os.fsdecode(path))
-    if place.is_socket():
-        place.unlink(missing_ok=True)
-
-
 class _Checkpoint:
     def __await__(self) -> Generator[Any, None, None]:
         return trio.lowlevel.checkpoint().__await__()  # noqa: ASYNC105
@@ -306,7 +257,7 @@ def broadcast(
     """Send a message to many connections, framed and compressed once, waiting for none.
 
     It has been sent when this returns; what it gives back may be awaited as a checkpoint. See
-    :func:`~duplexer.driver.fanning.fan_out` for who is passed over.
+    :func:`~duplexer.driver.fanning.broadcast` for who is passed over.
     """
     fan_out(connections, message, raise_exceptions, text)
     return _Checkpoint()

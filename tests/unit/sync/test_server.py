@@ -177,9 +177,10 @@ def test_broadcasting_waits_for_nobody(serving: Serving) -> None:
 
 def test_unix_sockets(tmp_path: Any) -> None:
     path = str(tmp_path / "socket")
-    with unix_serve(echo, path), unix_connect(path) as ws:
-        ws.send("through a file")
-        assert ws.recv() == "through a file"
+    for _ in range(2):  # the second one finds what the first has left
+        with unix_serve(echo, path), unix_connect(path) as ws:
+            ws.send("through a file")
+            assert ws.recv() == "through a file"
 
 
 def test_a_handler_for_each_path_behind_a_password() -> None:
@@ -256,7 +257,7 @@ def test_max_connections_holds_though_they_come_at_once(serving: Serving) -> Non
         until(lambda: server.connections and not server.opening)
         server.close()
         assert sorted(each.outcome() for each in two) == [101, 503]
-        assert not server._admitted
+        assert not server.admitted
 
 
 def test_handlers_may_shut_the_server_down() -> None:

@@ -1,0 +1,109 @@
+"""The listening sockets of a server: one for each address, or one for a path."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["EXHAUSTED", "PAUSE", "check_place", "listening_sockets"]
+
+#: The process or the system has run out of something that others may give back.
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+#: Seconds before accepting again after that: at once it would spin.
+PAUSE = 0.5
+
+
+def check_place(where: tuple[Any, int | None], own: Mapping[str, Any], other: str) -> None:
+    """Raise ``ValueError`` unless ``host`` and ``port``, ``path`` or ``other`` is given alone."""
+    given = [name for name in ("path", other) if own.get(name) is not None]
+    if len(given) + (where != (None, None)) != 1:
+        raise ValueError(f"serve() needs a port, or a path, or {other}: one of them")
+
+
+def listening_sockets(
+    host: str | Sequence[str] | None,
+    port: int | None,
+    *,
+    backlog: int,
+    family: int = 0,
+    path: str | os.PathLike[str] | None = None,
+    reuse_port: bool = False,
+    sock: socket.socket | None = None,
+) -> list[socket.socket]:
+    """Sockets that listen, and do not block. It may wait for the resolver.
+
+    ``host=None`` stands for all interfaces, ``port=None`` for any port.
+    """
+    found: list[socket.socket] = []
+    try:
+        if sock is not None:
+            found.append(sock)
+        elif path is not None:
+            found.append(socket.socket(socket.AF_UNIX))
+            _make_way(path)
+            found[0].bind(os.fspath(path))
+        else:
+            _bind_all(found, _addresses(host, port or 0, family), reuse_port)
+        for one in found:
+            one.listen(backlog)
+            one.setblocking(False)
+    except BaseException:
+        for one in found:
+            one.close()
+        raise
+    return found
+
+
+def _addresses(host: str | Sequence[str] | None, port: int, family: int) -> list[tuple[int, Any]]:
+    hosts = [host or None] if host is None or isinstance(host, str) else host
+    infos = [
+        (kind, address)
+        for one in hosts
+        for kind, _, _, _, address in socket.getaddrinfo(
+            one, port, family, socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    ]
+    return list(dict.fromkeys(infos))
+
+
+def _bind_all(
+    found: list[socket.socket], addresses: list[tuple[int, Any]], reuse_port: bool
+) -> None:
+    unknown: OSError | None = None
+    for kind, address in addresses:
+        try:
+            sock = socket.socket(kind, socket.SOCK_STREAM)
+        except OSError as exc:
+            if exc.errno != errno.EAFNOSUPPORT:
+                raise
+            unknown = exc  # the resolver knows of IPv6, and the kernel does not
+            continue
+        found.append(sock)
+        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows, where REUSEADDR lets anybody in
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if kind == socket.AF_INET6:  # IPv4 has a socket of its own
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            sock.bind(address)
+        except OSError as exc:
+            raise OSError(exc.errno, f"cannot listen on {address}: {exc.strerror}") from exc
+    if unknown is not None and not found:
+        raise unknown
+
+
+def _make_way(path: str | os.PathLike[str]) -> None:
+    # As asyncio's: a socket that was left there, by whoever, keeps nobody from listening.
+    place = Path(os.fsdecode(path))
+    if place.is_socket():
+        place.unlink(missing_ok=True)

@@ -1,0 +1,98 @@
+"""Who is on a server, and what each of its connections knows of that, whatever the front."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from duplexer.core.session import check_close
+from duplexer.http.messages import make_response
+
+if TYPE_CHECKING:
+    from duplexer.http.messages import Response
+
+__all__ = ["Roster", "RosterEntry"]
+
+
+class Roster:
+    """The connections of a server.
+
+    ::
+
+        opening ──► admitted ──► connected ──► (forgotten)
+           └─────────────────────────┘             ▲
+           any of them ────────────────────────────┘
+
+    Those that are ``admitted`` are being told that they may come in: they count for
+    ``max_connections`` already. Nothing here waits or locks; a front with threads does.
+    """
+
+    def __init__(self, most: float | None) -> None:
+        #: as many may be inside; more are answered with 503
+        self.most: float = inf if most is None else most
+        self.opening: set[Any] = set()
+        self.admitted: set[Any] = set()
+        self.connected: set[Any] = set()
+        self.closing = False
+        #: the code and the reason for those who come too late
+        self.closed_with = (1001, "")
+
+    @property
+    def connections(self) -> set[Any]:
+        """The connections that are open or closing, or whose handlers still run."""
+        return self.connected
+
+    def admit(self, connection: Any) -> bool:
+        """Whether there is room for ``connection``, which is being opened.
+
+        It is asked before and after the hooks. When the answer says 101 that is for the last time:
+        then the connection has its place.
+        """
+        if connection in self.admitted:
+            return True
+        if len(self.admitted) + len(self.connected) >= self.most:
+            return False
+        if connection.response is not None and connection.response.status_code == 101:
+            self.admitted.add(connection)
+        return True
+
+    def opened(self, connection: Any) -> None:
+        """``connection`` is open."""
+        self.opening.discard(connection)
+        self.admitted.discard(connection)
+        self.connected.add(connection)
+
+    def forget(self, connection: Any) -> None:
+        """``connection`` has ended, and so has its handler; or it has never been opened."""
+        for group in (self.opening, self.admitted, self.connected):
+            group.discard(connection)
+
+    def begin_closing(self, code: int, reason: str) -> bool:
+        """From now on nobody comes in; false if that is nothing new.
+
+        Raises ``ValueError`` or ``TypeError`` for what a Close cannot say, and has done nothing.
+        """
+        check_close(code, reason)
+        if self.closing:
+            return False
+        self.closing = True
+        self.closed_with = (code, reason)
+        return True
+
+
+class RosterEntry:
+    """What connections of a server have in common."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        server: Any
+
+    def respond(self, status: int, text: str) -> Response:
+        """A response with ``text``, to be given back by ``process_request``."""
+        return make_response(status, text.encode())
+
+    def is_full(self) -> bool:
+        """Whether the server has as many connections as it may have."""
+        server = self.server
+        return server.most < inf and not server.admit(self)

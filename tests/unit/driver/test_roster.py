@@ -1,0 +1,75 @@
+"""Who is on a server."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from duplexer.driver.roster import Roster, RosterEntry
+
+
+class Entry(RosterEntry):
+    def __init__(self, server: Roster) -> None:
+        self.server = server
+        self.response: Any = None
+        server.opening.add(self)
+
+    def is_admitted(self) -> bool:
+        """Ask as an opening does: before the hooks, and once the answer says 101."""
+        if self.is_full():
+            return False
+        self.response = SimpleNamespace(status_code=101)
+        return not self.is_full()
+
+
+def test_those_who_are_being_told_count_already() -> None:
+    roster = Roster(2)
+    first, second, third = (Entry(roster) for _ in range(3))
+    assert first.is_admitted()
+    assert first.is_admitted()  # and is not counted twice
+    roster.opened(first)
+    assert second.is_admitted()
+    assert not third.is_admitted()
+    assert roster.connections == {first}
+    roster.forget(second)  # it left before it was open
+    assert third.is_admitted()
+    roster.opened(third)
+    assert not (roster.opening or roster.admitted)
+    for entry in (first, third):
+        roster.forget(entry)
+    assert not roster.connections
+
+
+def test_one_that_is_refused_takes_no_place() -> None:
+    roster = Roster(1)
+    refused, other = Entry(roster), Entry(roster)
+    assert not refused.is_full()
+    refused.response = refused.respond(403, "no")
+    assert not refused.is_full()
+    assert other.is_admitted()
+
+
+def test_without_a_bound_nobody_is_refused() -> None:
+    roster = Roster(None)
+    assert all(Entry(roster).is_admitted() for _ in range(100))
+
+
+def test_closing_begins_once_and_not_with_what_a_close_cannot_say() -> None:
+    roster = Roster(None)
+    for wrong in (999, 1006, 5000):
+        with pytest.raises(ValueError, match="must not be sent"):
+            roster.begin_closing(wrong, "")
+    with pytest.raises(ValueError, match="123 bytes"):
+        roster.begin_closing(1001, "x" * 124)
+    assert not roster.closing
+    assert roster.begin_closing(1012, "back soon")
+    assert not roster.begin_closing(1001, "")
+    assert roster.closing
+    assert roster.closed_with == (1012, "back soon")
+
+
+def test_responses_of_ones_own() -> None:
+    response = Entry(Roster(None)).respond(404, "nothing here")
+    assert (response.status_code, response.body) == (404, b"nothing here")
