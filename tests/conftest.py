@@ -14,6 +14,7 @@ import asyncio
 import fnmatch
 import inspect
 import os
+import signal
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +30,10 @@ TESTS = Path(__file__).parent
 #: Parts that run over both builds; of unit/, what only uses the library does not, nor the C.
 BOTH_BUILDS = (TESTS / "unit", TESTS / "wire", TESTS / "contract")
 ONE_BUILD = (TESTS / "unit/cli", TESTS / "unit/core/test_native.py")
+
+# What a shell starts in the background ignores Ctrl-C, and asyncio and trio then leave it alone:
+# the tests that interrupt themselves need Python's own handler.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("developer", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
