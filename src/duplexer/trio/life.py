@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -29,6 +30,7 @@ from trio.lowlevel import (
 
 from duplexer.driver.conduct import Conduct, Fate
 from duplexer.driver.outbox import Outbox
+from duplexer.driver.progress import bytes_acked
 from duplexer.trio.opening import BROKEN, READ_SIZE, cause_of, hidden_nursery, seconds
 
 if TYPE_CHECKING:
@@ -40,8 +42,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Life"]
 
-#: What the kernel does not take at once goes to the stream in parts: each is progress.
+#: What the kernel does not take at once goes to the stream in parts.
 PART = 16 * 1024
+
+#: ... in these where nothing but their end shows that the peer reads, however slowly.
+SMALL_PART = 1024
 
 #: Pieces that one system call may be given.
 MOST_PIECES = 64
@@ -83,8 +88,10 @@ class Life(Conduct):
         self._write_error: BaseException | None = None
         self._sent = trio.lowlevel.ParkingLot()  # those who wait until what there is has left
         self._closed = trio.Event()
-        sock = getattr(self._base_stream(), "socket", None)
+        self._sock = sock = getattr(self._base_stream(), "socket", None)
         self._addresses = _addresses(sock)
+        self._stall_due = inf  # while something is to be written: when some of it has to have left
+        self._progress = (0, 0)  # ... and what had before
         # For write(2) by whoever sends; -1 where a stream is between.
         is_plain = isinstance(stream, trio.SocketStream) and hasattr(os, "writev")
         self._fd = sock.fileno() if sock is not None and is_plain else -1
@@ -236,20 +243,37 @@ class Life(Conduct):
     @enable_ki_protection
     async def _watch(self) -> None:
         while True:
-            now = trio.current_time()
-            with trio.CancelScope(deadline=seconds(self.deadline(now))) as self._alarm:
+            with trio.CancelScope(deadline=self._next_alarm()) as self._alarm:
                 await trio.sleep_forever()
             if self.write_paused:
-                self.open_session().note_written(self.outbox.written)
-            drop = self.expire(trio.current_time())
+                written, acked = self._measure()
+                self.open_session().note_written(written if acked < 0 else acked)
+            drop = self.expire(trio.current_time()) or self._is_stalled()
             self.settle()
             if drop:
                 self.abort()
 
+    def _next_alarm(self) -> float:
+        return min(seconds(self.deadline(trio.current_time())), self._stall_due)
+
     def _set_alarm(self) -> None:
-        due = self.deadline(trio.current_time())
-        if due is not None and due < self._alarm.deadline:
-            self._alarm.deadline = due
+        due = self._next_alarm()
+        self._alarm.deadline = min(self._alarm.deadline, due)
+
+    def _measure(self) -> tuple[int, int]:
+        return self.outbox.written, bytes_acked(self._sock)
+
+    def _is_stalled(self) -> bool:
+        # Nobody may hold our memory by not reading: some bytes leave in each send_timeout.
+        now = trio.current_time()
+        if now < self._stall_due:
+            return False
+        before, self._progress = self._progress, self._measure()
+        if before != self._progress:
+            self._stall_due = now + seconds(self.limits.send_timeout)
+            return False
+        self.open_session().error = self.stalled()
+        return True
 
     def settle(self) -> None:
         """Something has moved on: write what there is, read on if there is room, see to the end."""
@@ -368,21 +392,20 @@ class Life(Conduct):
 
     @enable_ki_protection
     async def _write(self) -> None:
-        timeout = seconds(self.limits.send_timeout)
+        size = SMALL_PART if bytes_acked(self._sock) < 0 else PART
         try:
             while True:
+                self._progress = self._measure()
+                self._stall_due = trio.current_time() + seconds(self.limits.send_timeout)
+                self._set_alarm()
                 while self.outbox.size:
                     await checkpoint_if_cancelled()  # or what is cancelled would begin, and tear it
-                    part = self.outbox.head(PART)
+                    part = self.outbox.head(size)
                     self._torn = True
-                    with trio.move_on_after(timeout) as scope:
-                        await self.stream.send_all(part)
-                    if scope.cancelled_caught:
-                        self.open_session().error = self.stalled()
-                        self.abort()
-                        return
+                    await self.stream.send_all(part)
                     self._torn = False
                     self._wrote(len(part))
+                self._stall_due = inf
                 self._idle = trio.Event()
                 await self._idle.wait()
                 self._idle = None
@@ -402,6 +425,7 @@ class Life(Conduct):
     def _write_failed(self, exc: BaseException) -> None:
         # What the peer said before it left may still be there to be read: that is how it ended.
         self._write_error = exc
+        self._stall_due = inf
         self.outbox.clear()
         self.write_paused = True  # whoever sends hears of it when it has ended
         self._sent.unpark_all()

@@ -24,7 +24,8 @@ def pytest_pyfunc_call(pyfuncitem):
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    trio.run(functools.partial(pyfuncitem.obj, **arguments), clock=arguments.get("autojump"))
+    clocks = [each for each in arguments.values() if isinstance(each, trio.abc.Clock)]
+    trio.run(functools.partial(pyfuncitem.obj, **arguments), clock=next(iter(clocks), None))
     return True
 
 

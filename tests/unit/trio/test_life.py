@@ -4,6 +4,8 @@ import contextlib
 import signal
 import socket
 import ssl
+import sys
+import time
 import zlib
 
 import pytest
@@ -12,6 +14,7 @@ import trio.testing
 import trustme
 
 from duplexer.core.closing import State
+from duplexer.driver.progress import bytes_acked
 from duplexer.errors import ConnectionClosedError, ConnectionClosedOK
 from duplexer.limits import Limits
 from duplexer.trio.client import connect
@@ -91,6 +94,51 @@ async def test_a_peer_that_does_not_read_is_dropped_with_a_cause(autojump):
                 await ws.send(b"x" * 100_000)
             assert trio.current_time() - started == pytest.approx(30)
             assert "Limits.send_timeout" in caught.value.explain()
+
+
+@pytest.fixture
+def standing():
+    return trio.testing.MockClock()  # it goes on when it is told to, and no network takes time
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs TCP_INFO")
+async def test_a_peer_that_reads_slowly_is_not_dropped(standing):
+    limits = Limits(send_timeout=30, ping_timeout=100)
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        stream = await trio.open_tcp_stream(*listener.getsockname())
+        peer, _ = listener.accept()
+    with peer:
+        peer.setblocking(False)
+        theirs = trio.SocketStream(trio.socket.from_stdlib_socket(peer))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(shake_hands, theirs)
+            ws = await connect("ws://127.0.0.1/", stream=stream, limits=limits, nursery=nursery)
+            nursery.start_soon(send_and_hear_of_the_end, ws)
+            while not ws.write_paused:
+                await trio.lowlevel.checkpoint()
+            for _ in range(20):  # of 20 s each, in which some 2 KB are read
+                before = bytes_acked(stream.socket)
+                patience = time.monotonic() + 40
+                while bytes_acked(stream.socket) == before:
+                    await theirs.receive_some(500)
+                    assert time.monotonic() < patience and ws.state is State.OPEN
+                standing.jump(20)
+                await trio.testing.wait_all_tasks_blocked()
+            assert ws.state is State.OPEN
+            for _ in range(3):
+                standing.jump(31)
+                await trio.testing.wait_all_tasks_blocked()
+            await ws.wait_closed()
+            assert ws.state is State.CLOSED
+
+
+async def send_and_hear_of_the_end(ws):
+    with pytest.raises(ConnectionClosedError) as caught:
+        await ws.send(bytes(10_000_000))
+    assert "Limits.send_timeout" in caught.value.explain()
 
 
 # -- nothing is torn -------------------------------------------------------------------------------
