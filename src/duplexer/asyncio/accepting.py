@@ -122,6 +122,13 @@ class Acceptor:
         self._poller.release()
         self._closed.set_result(None)
 
+    def accept_rest(self) -> None:
+        """Accept what waits in the kernel: closing the sockets would reset it."""
+        if self._serving:
+            for sock in self._sockets:
+                for _ in range(-(-self._backlog // BATCH)):
+                    self._on_acceptable(sock)
+
     async def wait_closed(self) -> None:
         """Wait until it is closed."""
         await asyncio.shield(self._closed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from time import monotonic
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ from duplexer.asyncio.life import Life
 from duplexer.core import opcodes
 from duplexer.core.prepared import Prepared
 from duplexer.driver.base import ConnectionBase
+from duplexer.driver.finishing import Finishing
 from duplexer.driver.streaming import WHOLE, AsyncPieces, Fragments, check_message, control_payload
 from duplexer.errors import (
     ConcurrencyError,
@@ -62,7 +63,7 @@ class Stream(AsyncPieces):
         return await self.reader
 
 
-class Connection(Life, ConnectionBase, asyncio.BufferedProtocol):
+class Connection(Life, Finishing, ConnectionBase, asyncio.BufferedProtocol):
     """A WebSocket connection: the common part of clients' and servers'."""
 
     # A place for the user's own attributes; interpreted, the base class has one already.
@@ -269,6 +270,20 @@ class Connection(Life, ConnectionBase, asyncio.BufferedProtocol):
         except InvalidState:
             return
         self.settle()
+
+    def run_dry(self) -> None:
+        """See :class:`~duplexer.asyncio.pump.Wire`."""
+        if not self.finish_between():
+            self.resume_if_room()
+
+    def stop_reading(self) -> None:
+        """See :class:`~duplexer.driver.finishing.Finishing`."""
+        self.queue_messages = -1  # reading goes on when the connection closes
+        self.pause_reading()
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        """See :class:`~duplexer.driver.finishing.Finishing`."""
+        self.loop.call_later(seconds, call)
 
     def abort(self) -> None:
         """Drop the connection at once, without a Close."""

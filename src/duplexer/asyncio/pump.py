@@ -318,7 +318,7 @@ class Wire(Source):
         if session.cork.size:
             self._flush()  # the sender waits for the answer: the sooner it is on its way the better
         if self.read_paused:
-            self._resume_if_room()
+            self.run_dry()
         if self.listener is not None:
             raise ConcurrencyError("recv() is called on a connection that has a listener")
         return None
@@ -432,6 +432,10 @@ class Wire(Source):
 
     def resume_if_room(self) -> None:
         """Read on if the application has caught up, or waits."""
+        self._resume_if_room()
+
+    def run_dry(self) -> None:
+        """Reading pauses, and who asks for a message has taken all that had come."""
         self._resume_if_room()
 
     def touch(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import logging
@@ -17,6 +18,7 @@ from duplexer.asyncio.pump import fan_out as fan_out_quickly
 from duplexer.asyncio.pump import pump_of
 from duplexer.driver.accept import Opener, Serving, open_server
 from duplexer.driver.basic_auth import basic_auth
+from duplexer.driver.draining import Pause, close, drain
 from duplexer.driver.fanning import fan_out
 from duplexer.driver.handling import close_code_after, report_refusal
 from duplexer.driver.roster import Roster, RosterEntry
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterable
 
     from duplexer.core.prepared import Prepared
+    from duplexer.driver.draining import Draining
     from duplexer.driver.steps import Steps
 
 __all__ = ["Server", "ServerConnection", "basic_auth", "broadcast", "serve", "unix_serve"]
@@ -137,6 +140,7 @@ class Server(Roster):
         self.handler: Any = handler
         self.make_connection = create_connection or ServerConnection
         self.logger = logger or logging.getLogger("duplexer.server")
+        self.shares_sockets = False  # another process may accept what we do not
         self.server: Any = None
         self._empty: asyncio.Event = asyncio.Event()
         self._close_task: asyncio.Task[None] | None = None
@@ -175,19 +179,74 @@ class Server(Roster):
             return
         if self._forever is not None and not self._forever.done():
             self._forever.set_result(None)
-        self._close_task = self.loop.create_task(self._close(close_connections))
+        if self._close_task is not None:  # it drains
+            self._close_task.cancel()
+        steps = close(self, close_connections)
+        self._close_task = self.loop.create_task(self._go(steps))
 
-    async def _close(self, close_connections: bool) -> None:
+    async def drain(
+        self, over: float | None = None, *, notice: float = 0.0, code: int = 1012, reason: str = ""
+    ) -> None:
+        """Leave without an outage, and wait until that is done: what a restart is preceded by.
+
+        1. Each :class:`~duplexer.carriers.readiness.Readiness` of ``http=`` answers 503 from now
+           on. For ``notice`` seconds all else goes on: so long a load balancer may need to notice.
+        2. The listening sockets are closed; handshakes under way are refused with 503.
+        3. The connections are closed with ``code`` (1012: service restart) and ``reason``, evenly
+           and with jitter over ``over`` seconds, each between two messages (see
+           :meth:`~duplexer.asyncio.connection.Connection.finish`). By default that takes a second
+           for each ``Limits.drain_rate`` connections, and ``Limits.drain_time`` at most.
+        4. Handlers that have not ended ``Limits.handler_timeout`` seconds later are cancelled.
+
+        ``close()`` ends it at once. Raises ``ValueError`` for times that are none.
+        """
+        steps = drain(self, over, notice, code, reason)
+        if not self.leaving:
+            self.leaving = True
+            self._close_task = self.loop.create_task(self._go(steps))
+        await self.wait_closed()
+        if self._forever is not None and not self._forever.done():
+            self._forever.set_result(None)
+
+    async def _go(self, steps: Draining) -> None:
+        answer = None
+        with contextlib.suppress(StopIteration):
+            while True:
+                step = steps.send(answer)
+                if isinstance(step, Pause):
+                    await asyncio.sleep(step.seconds)
+                else:
+                    answer = await self._wait_empty(step.seconds)
+        await self.server.wait_closed()
+
+    async def _wait_empty(self, seconds: float | None) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                while self.connected:
+                    self._empty.clear()
+                    await self._empty.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def stop_accepting(self) -> None:
+        """See :class:`~duplexer.driver.draining.Leaver`."""
+        self.most = 0
+        if isinstance(self.server, Acceptor) and not self.shares_sockets:
+            self.server.accept_rest()
         self.server.close()
+
+    def drop_opening(self) -> None:
+        """See :class:`~duplexer.driver.draining.Leaver`."""
         for connection in list(self.opening):
             connection.transport.close()
-        if close_connections:
-            for connection in list(self.connected):
-                connection.start_close(*self.closed_with)
-        while self.connected:
-            self._empty.clear()
-            await self._empty.wait()
-        await self.server.wait_closed()
+
+    def cancel_handlers(self) -> int:
+        """See :class:`~duplexer.driver.draining.Leaver`."""
+        tasks = [each.handler_task for each in self.connected if each.handler_task is not None]
+        for task in tasks:
+            task.cancel()
+        return len(tasks)
 
     def forget(self, connection: ServerConnection) -> None:
         """See :class:`~duplexer.driver.roster.Roster`."""
@@ -203,7 +262,12 @@ class Server(Roster):
             await self.server.wait_closed()
             if self._close_task is None:
                 return
-        await asyncio.shield(self._close_task)
+        task = None
+        while task is not self._close_task:  # close() may come while it drains
+            task = self._close_task
+            await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
 
     async def __aenter__(self) -> Self:
         return self
@@ -233,6 +297,7 @@ class serve(ServeBase):  # noqa: N801 - a verb, as in ``websockets``
         factory = functools.partial(server.make_connection, server)
         kwargs = {"backlog": self.limits.backlog, **self.own}
         unix = kwargs.pop("_unix", False)
+        server.shares_sockets = kwargs.get("sock") is not None
         if not unix:
             kwargs["host"], kwargs["port"] = self.where
         if self.context is None and tcp.available():

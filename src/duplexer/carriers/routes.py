@@ -7,6 +7,7 @@
         "/stats": stats,                              def or async def stats(request) -> Response
         "/hook": {"POST": hook},                      another method
         "/static/": StaticFiles("public"),            everything below
+        "/readyz": Readiness(),                       200, and 503 from when the server leaves
     })
 """
 
@@ -17,6 +18,7 @@ import json as json_module
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from duplexer.carriers.readiness import Readiness
 from duplexer.carriers.static import StaticFiles
 from duplexer.http.headers import Headers, HeadersLike, is_token, shown
 from duplexer.http.messages import Request, Response, make_response
@@ -71,7 +73,10 @@ class Routes:
         self._exact: dict[str, dict[str, Target]] = {}
         #: (path ending in a slash, method → target), longest first
         self._prefixes: list[tuple[str, dict[str, Target]]] = []
+        self._readiness: list[Readiness] = []
         for path, value in (routes or {}).items():
+            if isinstance(value, Readiness):
+                self._readiness.append(value)
             if not isinstance(path, str):
                 raise TypeError(f"a path must be a str, not {type(path).__name__}")
             if not path.startswith("/") or "?" in path or "#" in path:
@@ -92,6 +97,11 @@ class Routes:
 
     def __bool__(self) -> bool:
         return bool(self._exact or self._prefixes)
+
+    def leave(self) -> None:
+        """The server is about to stop: every :class:`Readiness` among the routes says so."""
+        for readiness in self._readiness:
+            readiness.leave()
 
     def find(self, request: Request, *, secure: bool = False) -> Target:
         """What answers ``request``: never nothing, though it may be a 405 or a 426."""

@@ -194,4 +194,6 @@ def _accept(connection: Any, serving: Serving, request: Request, secure: bool) -
 
 
 def _full() -> HttpError:
-    return HttpError(503, "too many connections; try again later", [("Retry-After", "5")])
+    return HttpError(
+        503, "this server takes no more connections; try again later", [("Retry-After", "5")]
+    )

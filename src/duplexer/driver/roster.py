@@ -33,6 +33,7 @@ class Roster:
         self.opening: set[Any] = set()
         self.admitted: set[Any] = set()
         self.connected: set[Any] = set()
+        self.leaving = False  #: nobody is to come any more: it is closing, or going to
         self.closing = False
         #: the code and the reason for those who come too late
         self.closed_with = (1001, "")
@@ -75,7 +76,7 @@ class Roster:
         check_close(code, reason)
         if self.closing:
             return False
-        self.closing = True
+        self.closing = self.leaving = True
         self.closed_with = (code, reason)
         return True
 
