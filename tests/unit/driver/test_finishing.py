@@ -1,4 +1,4 @@
-"""Servers that leave: ``drain()``, ``finish()``, and handlers that do not end."""
+"""Connections that are finished between two messages, and servers that leave that way."""
 
 from __future__ import annotations
 
