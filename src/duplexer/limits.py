@@ -48,6 +48,7 @@ class Limits:
     open_timeout: float | None = 10.0  #: from accept (or dial) to 101, TLS and proxy included
     happy_eyeballs_delay: float | None = 0.25  #: before the next address (RFC 8305)
     max_connecting: int | None = 1  #: at a time to an address, but for 127.0.0.1 (RFC 6455 4.1)
+    max_preamble: int = 4 * KiB  #: of the PROXY protocol, extras included; beyond: closed
     max_request_line: int = 8 * KiB  #: as nginx, aiohttp and Apache; beyond: 414
     max_header_line: int = 8 * KiB  #: as nginx, aiohttp and Apache; beyond: 431
     max_header_bytes: int = 16 * KiB  #: all header lines together, as node; beyond: 431
