@@ -31,6 +31,13 @@ _OPTIONAL = frozenset(
         "queue_messages",
         "control_rate",
         "max_connections",
+        "max_opening",
+        "max_per_address",
+        "handshake_rate",
+        "failure_rate",
+        "message_rate",
+        "address_message_rate",
+        "address_control_rate",
         "inflate_ratio",
     }
 )
@@ -70,6 +77,8 @@ class Limits:
     queue_overhead: int = 128  #: ... where each message counts for its size plus this
     control_burst: int = 100  #: control frames in a burst; beyond: 1008
     control_rate: float | None = 20.0  #: ... and a second, in the long run
+    message_rate: float | None = None  #: messages a second, in the long run ...
+    message_burst: int = 200  #: ... and at once; beyond: 1008
     inflate_ratio: float | None = None  #: of decompression above 1 MiB; ``None``: size alone
     frames_per_turn: int = 256  #: of one connection, or plain requests; then the others
 
@@ -92,10 +101,25 @@ class Limits:
     drain_rate: float = 100.0  #: connections a second that ``drain()`` closes by itself ...
     drain_time: float = 10.0  #: ... or as many as have to be to need no more seconds than this
 
+    # -- one address (of IPv6, a /64) ------------------------------------------------------------
+    max_per_address: int | None = None  #: connections; beyond: closed at once, before TLS
+    handshake_rate: float | None = None  #: handshakes a second, in the long run ...
+    handshake_burst: int = 50  #: ... and at once; beyond: 429
+    failure_rate: float | None = None  #: answers 401 and 403 a second, in the long run ...
+    failure_burst: int = 20  #: ... and at once; beyond: 429, and nobody looks at credentials
+    address_message_rate: float | None = None  #: messages a second, of all connections together ...
+    address_message_burst: int = 1000  #: ... and at once; beyond: 1008
+    address_control_rate: float | None = None  #: the same of control frames ...
+    address_control_burst: int = 500  #: ... and at once; beyond: 1008
+    max_addresses: int = 10_000  #: remembered for these rates; then the longest silent is forgotten
+
     # -- the whole process -----------------------------------------------------------------------
     max_connections: int | None = None  #: of one server; beyond: 503
+    max_opening: int | None = None  #: of these, not opened yet; beyond: closed at once, before TLS
     max_threads: int = 1000  #: of one server of ``duplexer.sync``; a tenth is for telling 503
     backlog: int = 1024  #: connections that the kernel may hold before we accept them
+    refusal_log_rate: float = 1.0  #: lines a second about handshakes that were refused ...
+    refusal_log_burst: int = 20  #: ... and at once; of the rest, the next line tells the number
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

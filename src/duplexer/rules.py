@@ -81,6 +81,12 @@ RULES: dict[str, Rule] = {
     "mask-unexpected": Rule(
         1002, "masked frame", "A server must not mask (RFC 6455 5.1); is the peer a client?"
     ),
+    "message-rate": Rule(
+        1008,
+        "too many messages (message_rate)",
+        "The peer sends more messages than it may. Raise Limits.message_rate and "
+        "Limits.message_burst if that is legitimate.",
+    ),
     "message-timeout": Rule(
         1008,
         "message not finished in time",

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from duplexer.core.events import CloseReceived, PingReceived
+from duplexer.core.events import CloseReceived, MessagesReceived, PingReceived
 from duplexer.core.session import Session
 from duplexer.dialects.rfc6455 import RFC6455
 from duplexer.errors import RULES, ProtocolError
 from duplexer.extensions.deflate import PerMessageDeflate
 from duplexer.limits import Limits
+from duplexer.policy.guard import Guard
 from tests.wire import documents, frames
 
 CASES = documents.all_cases("bytes")
@@ -73,6 +74,7 @@ def make_session(block: documents.Block) -> Session:
     if "deflate" in options:
         extensions = (PerMessageDeflate(False, False, 15, 15, limits=limits),)
     session = Session(RFC6455, server=block.role == "server", limits=limits, extensions=extensions)
+    session.meter = Guard(limits).meter(None)
     if "closing" in options:
         session.send_close(int(options["closing"]), "", 0.0)
         session.cork.take()
@@ -88,12 +90,12 @@ def run(block: documents.Block, cut: Cut) -> Outcome:
 
     def after() -> None:
         events, session.events = session.events or [], None
-        session.count_controls(len(events), now)
+        session.charge(events, now)
         for event in events:
             if isinstance(event, CloseReceived):
                 close = event.close
                 outcome.events.append(f"close {words_for_close(close.code, close.reason)}")
-            else:
+            elif not isinstance(event, MessagesReceived):
                 kind = "ping" if isinstance(event, PingReceived) else "pong"
                 outcome.events.append(f"{kind} {event.data.hex()}")
 

@@ -115,7 +115,7 @@ class Life(Handshaking):
         events, session.events = session.events, None
         assert events is not None
         now = monotonic()
-        session.count_controls(len(events), now)
+        session.charge(events, now)
         for event in events:
             if isinstance(event, PongReceived):
                 for waiter, latency in session.match_pong(event.data, now):

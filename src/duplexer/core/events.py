@@ -6,7 +6,14 @@ import dataclasses
 
 from duplexer.errors import Close
 
-__all__ = ["CloseReceived", "Event", "Piece", "PingReceived", "PongReceived"]
+__all__ = [
+    "CloseReceived",
+    "Event",
+    "MessagesReceived",
+    "Piece",
+    "PingReceived",
+    "PongReceived",
+]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,6 +38,13 @@ class CloseReceived:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class MessagesReceived:
+    """So many messages came in one read; told only where their rate is bounded."""
+
+    count: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Piece:
     """A part of a message that is being streamed; ``fin`` on the last one.
 
@@ -41,4 +55,4 @@ class Piece:
     fin: bool
 
 
-Event = PingReceived | PongReceived | CloseReceived
+Event = PingReceived | PongReceived | CloseReceived | MessagesReceived

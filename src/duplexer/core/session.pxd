@@ -24,8 +24,15 @@ cdef class Session(Sender):
     cdef readonly bint retired
     cdef Py_ssize_t _message_serial
     cdef double _tokens, _tokens_at
+    cdef public object meter
+    cdef Py_ssize_t _charged
 
     @cython.locals(stop=Py_ssize_t, decoder=Decoder)
     cpdef Py_ssize_t receive(self, const uint8_t* p, Py_ssize_t start, Py_ssize_t end) except -1
     cdef int _on_controls(self) except -1
     cpdef bint restless(self)
+
+
+@cython.locals(finished=Py_ssize_t)
+cdef int _count_messages(Session session) except -1
+cdef int _charge(Session session, list events, double now) except -1

@@ -13,7 +13,13 @@ from typing import Any
 from duplexer.core import opcodes
 from duplexer.core.closing import DISCARDING, TABLE, Happening, Phase, State, state_of, step
 from duplexer.core.dialect import Dialect
-from duplexer.core.events import CloseReceived, Event, PingReceived, PongReceived
+from duplexer.core.events import (
+    CloseReceived,
+    Event,
+    MessagesReceived,
+    PingReceived,
+    PongReceived,
+)
 from duplexer.core.extension import Extension
 from duplexer.core.heartbeat import Pulse
 from duplexer.core.keepalive import Keepalive
@@ -96,6 +102,9 @@ class Session(Sender):
         self._message_serial = 0
         self._tokens = float(limits.control_burst)
         self._tokens_at = now
+        #: with ``charge(messages, controls, now)``: more allowances than that of ``control_rate``
+        self.meter: Any = None
+        self._charged = 0  # messages that it has been told of
 
     def _stay(self, staying: Staying, now: float, suspended: float) -> None:
         if staying.heartbeat is not None:
@@ -138,6 +147,8 @@ class Session(Sender):
             self._answer_heartbeats(self._pulse)
         if self.assembler.streaming:
             self.assembler.flush_piece()
+        if self.meter is not None:
+            _count_messages(self)
         return stop
 
     def _break_off(self, exc: ProtocolError) -> None:
@@ -447,16 +458,9 @@ class Session(Sender):
         finally:
             self.kept = kept
 
-    def count_controls(self, n: int, now: float) -> None:
-        """Charge ``n`` control frames of the peer to its allowance (``Limits.control_burst``)."""
-        rate = self.limits.control_rate
-        if rate is None:
-            return
-        burst = self.limits.control_burst
-        self._tokens = min(float(burst), self._tokens + (now - self._tokens_at) * rate) - n
-        self._tokens_at = now
-        if self._tokens < 0:
-            self.fail(ProtocolError("control-rate", f"more than {burst}, then {rate} a second"))
+    def charge(self, events: list[Event], now: float) -> None:
+        """Charge what the peer sent to its allowances (``Limits.control_burst``, ``meter``)."""
+        _charge(self, events, now)
 
     # -- what users ask --------------------------------------------------------------------------
 
@@ -486,6 +490,38 @@ class Session(Sender):
         from duplexer.core.explain import explain, facts_of  # only where somebody asks
 
         return explain(facts_of(self))
+
+
+def _count_messages(session: Session) -> int:
+    # The time to charge them is known to who looks at the events.
+    finished = session.assembler.serial - (1 if session.assembler.opcode else 0)
+    if finished > session._charged:
+        if session.events is None:
+            session.events = []
+        session.events.append(MessagesReceived(finished - session._charged))
+        session._charged = finished
+    return 0
+
+
+def _charge(session: Session, events: list[Event], now: float) -> int:
+    limits, controls, breach = session.limits, len(events), None
+    if session.meter is not None:
+        messages = 0
+        for event in events:
+            if isinstance(event, MessagesReceived):
+                messages += event.count
+                controls -= 1
+        breach = session.meter.charge(messages, controls, now)
+    rate, burst = limits.control_rate, limits.control_burst
+    if controls and rate is not None:
+        tokens = min(float(burst), session._tokens + (now - session._tokens_at) * rate) - controls
+        session._tokens = tokens
+        session._tokens_at = now
+        if tokens < 0:
+            breach = "control-rate", f"more than {burst}, then {rate} a second"
+    if breach is not None:
+        session.fail(ProtocolError(*breach))
+    return 0
 
 
 def _silence(keepalive: Keepalive, limits: Limits) -> str:

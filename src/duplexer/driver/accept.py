@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from duplexer.carriers.dates import http_date
 from duplexer.carriers.h1 import ServerCarrier
 from duplexer.dialects.rfc6455 import RFC6455
+from duplexer.driver.handling import log_refusal
 from duplexer.driver.steps import Call, Read, Write
 from duplexer.errors import HttpError
 from duplexer.handshake.server import ServerOptions, accept, refuse
 from duplexer.http.h1 import RequestReader
 from duplexer.http.messages import Response, is_upgrade
 from duplexer.limits import DEFAULT_LIMITS, Limits
+from duplexer.policy.guard import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -45,6 +47,12 @@ class Serving:
     #: (connection, offered) → the subprotocol, or ``None``
     select_subprotocol: Callable[..., Any] | None = None
     staying: Staying | None = None
+    #: what is remembered of those who come; by default a new one, for these limits
+    guard: Guard = None  # type: ignore[assignment]  # never is
+
+    def __post_init__(self) -> None:
+        if self.guard is None:
+            object.__setattr__(self, "guard", Guard(self.limits))
 
 
 class Opener:
@@ -61,6 +69,7 @@ class Opener:
             serving.process_request is None
             and serving.process_response is None
             and serving.select_subprotocol is None
+            and not serving.guard.asks
         )
 
     def open(self, connection: Any, data: bytes, secure: bool) -> tuple[Agreement, bytes] | None:
@@ -100,12 +109,14 @@ def open_server(connection: Any, serving: Serving, *, secure: bool) -> Steps:
     )
     while not carrier.closing:
         try:
-            request = yield from _read_request(carrier)
+            request = yield from _read_request(connection, serving.guard, carrier)
             if request is None:
                 return None
             connection.request = request
             agreement = yield from _answer(connection, serving, carrier, request)
         except HttpError as error:
+            serving.guard.refused(error)
+            log_refusal(connection, serving.guard, error.status, error.text)
             yield Write(carrier.refuse(error, date=http_date(time.time())))
         except Exception:  # the user's code failed: the client hears no more than that
             failure = HttpError(500, "the server failed; its log says more")
@@ -118,7 +129,9 @@ def open_server(connection: Any, serving: Serving, *, secure: bool) -> Steps:
     return None
 
 
-def _read_request(carrier: ServerCarrier) -> Generator[Step, Any, Request | None]:
+def _read_request(
+    connection: Any, guard: Guard, carrier: ServerCarrier
+) -> Generator[Step, Any, Request | None]:
     request = carrier.next_request()
     while request is None:
         if carrier.closing:
@@ -129,6 +142,9 @@ def _read_request(carrier: ServerCarrier) -> Generator[Step, Any, Request | None
         try:
             data = yield Read(carrier.timeout, carrier.stage)
         except TimeoutError:
+            if connection.request is None or carrier.started:  # else it was kept alive for more
+                guard.strike("open_timeout")
+                log_refusal(connection, guard, 408, "the request did not come in time")
             answer = carrier.expire(date=http_date(time.time()))
             if answer:
                 yield Write(answer)
@@ -143,6 +159,9 @@ def _answer(
     connection: Any, serving: Serving, carrier: ServerCarrier, request: Request
 ) -> Generator[Step, Any, Agreement | None]:
     response: Response | None = None
+    guard, why = serving.guard, ""
+    if guard.asks and is_upgrade(request):
+        guard.check(connection.remote_address, time.monotonic())
     if serving.process_request is not None:
         response = yield Call(serving.process_request, (connection, request))
         if response is not None and not isinstance(response, Response):
@@ -166,6 +185,8 @@ def _answer(
             agreement = _accept(connection, serving, request, carrier.secure)
             response = agreement.response
         except HttpError as error:
+            guard.refused(error)
+            why = error.text
             response = refuse(error, serving.options.server_header)
     if serving.process_response is not None:
         changed = yield Call(serving.process_response, (connection, request, response))
@@ -178,7 +199,10 @@ def _answer(
         if not connection.is_full():  # it may have become so while a hook was awaited
             yield Write(response.serialize())
             return agreement
+        guard.refused(_full())
         response = connection.response = refuse(_full(), serving.options.server_header)
+    guard.answered(connection.remote_address, response.status_code, time.monotonic())
+    log_refusal(connection, guard, response.status_code, why or response.reason_phrase)
     yield Write(carrier.respond(request, response, date=http_date(time.time())))
     return None
 

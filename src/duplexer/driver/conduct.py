@@ -163,7 +163,7 @@ class Course:
     def _on_events(self, session: Session, now: float) -> None:
         events, session.events = session.events, None
         assert events is not None
-        session.count_controls(len(events), now)
+        session.charge(events, now)
         for event in events:
             if isinstance(event, PongReceived):
                 for token, latency in session.match_pong(event.data, now):

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+import time
+from typing import TYPE_CHECKING, Any
 
 from duplexer.errors import ConnectionClosed, WebSocketException
+from duplexer.http.headers import shown
 
-__all__ = ["close_code_after", "report_refusal"]
+if TYPE_CHECKING:
+    from duplexer.policy.guard import Guard
+
+__all__ = ["close_code_after", "log_refusal", "report_refusal"]
 
 
 def close_code_after(connection: Any, error: BaseException | None) -> int:
@@ -33,3 +39,35 @@ def report_refusal(connection: Any, error: BaseException) -> None:
         connection.logger.debug("opening handshake failed: %r", error)
     else:
         connection.logger.error("opening handshake failed", exc_info=error)
+
+
+def log_refusal(connection: Any, guard: Guard, status: int, why: str) -> None:
+    """One line for a handshake that is refused, unless there have been too many just now.
+
+    Whatever is the peer's in it is escaped, and the query, which may hold a secret, is left out.
+    """
+    if not connection.logger.isEnabledFor(logging.INFO):
+        return
+    unwritten = guard.may_log(time.monotonic())
+    if unwritten is None:
+        return
+    request = connection.request
+    asked = "no request"
+    if request is not None:
+        asked = f"{shown(request.method, 20)} {shown(request.path.partition('?')[0])}"
+    more = f"; {unwritten} more were refused before" if unwritten else ""
+    connection.logger.info(
+        "refused %s: %s, %d %s%s",
+        _place(connection.remote_address),
+        asked,
+        status,
+        shown(why, 300),
+        more,
+    )
+
+
+def _place(address: Any) -> str:
+    if not isinstance(address, tuple) or len(address) < 2:
+        return "a local peer"
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"

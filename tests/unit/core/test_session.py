@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duplexer.core.events import PingReceived, PongReceived
+from duplexer.core.events import MessagesReceived, PingReceived, PongReceived
 from duplexer.core.extension import Extension
 from duplexer.core.session import Session
 from duplexer.dialects import hybi
@@ -134,18 +134,60 @@ def test_ping_payloads_are_new(session: Session) -> None:
 
 def test_the_allowance_of_control_frames() -> None:
     session = make(control_burst=10, control_rate=2.0)
-    session.count_controls(10, 0.0)
-    session.count_controls(1, 0.5)
+    session.charge([PingReceived(b"")] * 10, 0.0)
+    session.charge([PingReceived(b"")], 0.5)
     assert session.error is None
-    session.count_controls(10, 100.0)  # no more than a burst is saved up
-    session.count_controls(1, 100.0)
+    session.charge([PingReceived(b"")] * 10, 100.0)  # no more than a burst is saved up
+    session.charge([PingReceived(b"")], 100.0)
     assert isinstance(session.error, ProtocolError) and session.error.name == "control-rate"
     assert sent(session) == [Frame(CLOSE, close_body(1008, "too many control frames"))]
 
 
+class Meter:
+    """Notes what it is charged, and answers what it is told to."""
+
+    def __init__(self) -> None:
+        self.charged: list[tuple[int, int, float]] = []
+        self.answer: tuple[str, str] | None = None
+
+    def charge(self, messages: int, controls: int, now: float) -> tuple[str, str] | None:
+        self.charged.append((messages, controls, now))
+        return self.answer
+
+
+def take(session: Session, data: bytes) -> list[Any]:
+    session.receive(data, 0, len(data))
+    events, session.events = session.events or [], None
+    return events
+
+
+def test_a_meter_is_told_of_messages_and_control_frames() -> None:
+    session = make()
+    session.meter = meter = Meter()
+    whole = hybi.frame(b"a", TEXT, mask=b"\0\0\0\0")
+    begun = hybi.frame(b"b", TEXT, fin=False, mask=b"\0\0\0\0")
+    ping = hybi.frame(b"", PING, mask=b"\0\0\0\0")
+    rest = hybi.frame(b"c", CONT, mask=b"\0\0\0\0")
+    events = take(session, whole + whole + ping + begun)
+    assert MessagesReceived(2) in events and len(events) == 2
+    session.charge(events, 1.0)
+    assert not [e for e in take(session, rest[:3]) if isinstance(e, MessagesReceived)]
+    session.charge(take(session, rest[3:]), 2.0)
+    assert meter.charged == [(2, 1, 1.0), (1, 0, 2.0)]
+    assert session.error is None
+    meter.answer = "message-rate", "why"
+    session.charge(take(session, whole), 3.0)
+    assert isinstance(session.error, ProtocolError)
+    assert (session.error.name, session.error.detail) == ("message-rate", "why")
+
+
+def test_without_a_meter_messages_are_no_events() -> None:
+    assert take(make(), hybi.frame(b"a", TEXT, mask=b"\0\0\0\0")) == []
+
+
 def test_no_allowance() -> None:
     session = make(control_rate=None)
-    session.count_controls(1_000_000, 0.0)
+    session.charge([PingReceived(b"")] * 100_000, 0.0)
     assert session.error is None
 
 

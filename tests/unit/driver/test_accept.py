@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import types
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ from duplexer.handshake.server import ServerOptions
 from duplexer.http.headers import Headers
 from duplexer.http.messages import Response
 from duplexer.limits import Limits
+from duplexer.policy.guard import Guard
 
 REQUEST = (
     b"GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -25,7 +27,13 @@ PLAIN = b"GET /page HTTP/1.1\r\nHost: example.com\r\n\r\n"
 
 
 def connection(*, full: bool = False) -> Any:
-    return types.SimpleNamespace(request=None, response=None, is_full=lambda: full)
+    return types.SimpleNamespace(
+        request=None,
+        response=None,
+        is_full=lambda: full,
+        remote_address=("192.0.2.1", 4321),
+        logger=logging.getLogger("test.accept"),
+    )
 
 
 def run(
@@ -234,22 +242,16 @@ def test_limits() -> None:
 
 
 def test_a_server_that_fills_up_while_a_hook_is_awaited_refuses() -> None:
-    class Filling:
-        full = False
-
-        def is_full(self) -> bool:
-            return self.full
-
-    connection = Filling()
+    target = connection()
     serving = Serving(options=ServerOptions(), process_response=lambda *args: None)
-    steps = open_server(connection, serving, secure=False)
+    steps = open_server(target, serving, secure=False)
     next(steps)
     call = steps.send(
         b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     )
     assert isinstance(call, Call)
-    connection.full = True
+    target.is_full = lambda: True
     write = steps.send(None)
     assert isinstance(write, Write)
     assert write.data.startswith(b"HTTP/1.1 503 ")
@@ -319,3 +321,62 @@ class TestOpener:
         options = ServerOptions(extensions=[Failing()])  # type: ignore[list-item]
         request = REQUEST[:-2] + b"Sec-WebSocket-Extensions: failing\r\n\r\n"
         assert Opener(Serving(options=options)).open(connection(), request, False) is None
+
+
+# -- bounds by address, and what is told of refusals -----------------------------------------------
+
+
+def test_too_many_handshakes() -> None:
+    serving = Serving(options=ServerOptions(), limits=Limits(handshake_rate=0.1, handshake_burst=2))
+    for expected in (101, 101, 429, 429):
+        _, written, _ = run(REQUEST, options=serving.options, guard=serving.guard)
+        assert status(written) == expected
+    assert b"Retry-After: 10\r\n" in written
+    assert serving.guard.struck == {"handshake_rate": 2}
+    assert Opener(serving).open(connection(), REQUEST, False) is None  # for open_server to count
+
+
+def test_who_fails_too_often_is_not_asked_again() -> None:
+    asked = []
+
+    def process_request(connection: Any, request: Any) -> Response:
+        asked.append(request)
+        return Response(401, "Unauthorized", Headers(), b"")
+
+    guard = Guard(Limits(failure_rate=0.1, failure_burst=3))
+    statuses = []
+    for _ in range(5):
+        _, written, _ = run(REQUEST, process_request=process_request, guard=guard)
+        statuses.append(status(written))
+    assert (statuses, len(asked)) == ([401, 401, 401, 429, 429], 3)
+    assert guard.struck == {"failure_rate": 2}
+
+
+def test_a_request_that_does_not_come_in_time_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    guard = Guard(Limits())
+    with caplog.at_level(logging.INFO):
+        run(b"GET / HT", TimeoutError(), guard=guard)
+        run(TimeoutError(), guard=guard)
+        run(PLAIN, TimeoutError(), guard=guard)  # it has been answered
+    assert guard.struck == {"open_timeout": 2}
+    lines = [r.getMessage() for r in caplog.records]
+    assert len(lines) == 2 and "408" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("request_", "line"),
+    [
+        (b"GET /\x1b]0; HTTP/1.1\r\n\r\n", "no request, 400 control character in the first line"),
+        (
+            REQUEST.replace(b"/chat", b"/chat?token=secret").replace(b"13", b"99"),
+            "GET /chat, 426 Cannot open a WebSocket connection: version 99 is not spoken here.",
+        ),
+    ],
+)
+def test_one_line_for_a_refusal(
+    request_: bytes, line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        run(request_)
+    assert [r.getMessage() for r in caplog.records] == [f"refused 192.0.2.1:4321: {line}"]
+    assert caplog.records[0].exc_info is None

@@ -5,8 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from duplexer.driver.handling import close_code_after, report_refusal
+from duplexer.driver.handling import close_code_after, log_refusal, report_refusal
 from duplexer.errors import Close, ConnectionClosedError, ConnectionClosedOK, InvalidMessage
+from duplexer.limits import Limits
+from duplexer.policy.guard import Guard
 
 CLOSED = ConnectionClosedOK(Close(1000), Close(1000), True)
 LOST = ConnectionClosedError(None, None, None)
@@ -51,3 +53,40 @@ def test_a_handshake_that_failed(error, level, caplog):
     caplog.set_level(logging.DEBUG)
     report_refusal(connection(is_open=False), error)
     assert [record.levelno for record in caplog.records] == [level]
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        (("192.0.2.1", 80), "192.0.2.1:80"),
+        (("2001:db8::1", 80, 0, 0), "[2001:db8::1]:80"),
+        ("", "a local peer"),
+        (None, "a local peer"),
+    ],
+)
+def test_a_refusal_is_one_line(address, place, caplog):
+    refused = SimpleNamespace(
+        request=SimpleNamespace(method="GE\nT", path="/a\x1b[2J?token=secret"),
+        remote_address=address,
+        logger=logging.getLogger("test.handling"),
+    )
+    with caplog.at_level(logging.INFO):
+        log_refusal(refused, Guard(Limits()), 403, "not\r\nyou")
+    (record,) = caplog.records
+    expected = f"refused {place}: GE\\nT /a\\x1b[2J, 403 not\\r\\nyou"
+    assert (record.getMessage(), record.exc_info) == (expected, None)
+
+
+def test_refusals_are_told_at_a_bounded_rate(caplog):
+    refused = SimpleNamespace(
+        request=None, remote_address=("192.0.2.1", 80), logger=logging.getLogger("test.handling")
+    )
+    guard = Guard(Limits(refusal_log_burst=3, refusal_log_rate=1e-9))
+    with caplog.at_level(logging.INFO):
+        for _ in range(1000):
+            log_refusal(refused, guard, 400, "malformed")
+    assert len(caplog.records) == 3
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):  # nobody wants to know: nothing is used up
+        log_refusal(refused, Guard(Limits()), 400, "malformed")
+    assert not caplog.records

@@ -1,0 +1,177 @@
+"""What a server remembers of those who come: how many there are, how often they try, what struck.
+
+One for each server, shared by its connections and, in ``duplexer.sync``, by its threads. Every
+bound is one of ``Limits``; one that is ``None`` costs nothing. No I/O, no clock, no log.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from duplexer.errors import HttpError, PeerTimeout, ProtocolError
+from duplexer.policy.rates import Bucket, Buckets, Meter, address_key
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from duplexer.limits import Limits
+
+__all__ = ["Guard"]
+
+#: Our own answers that say that a bound has struck.
+_STATUSES = {
+    408: "open_timeout",
+    413: "max_body",
+    414: "max_request_line",
+    431: "max_headers",
+    503: "max_connections",
+}
+
+#: Rules of the protocol that are bounds.
+_RULES = {
+    "control-rate": "control_rate",
+    "fragments-too-many": "max_fragments",
+    "frame-too-big": "max_frame",
+    "message-rate": "message_rate",
+    "message-timeout": "message_timeout",
+    "message-too-big": "max_message",
+}
+
+
+class Guard:
+    """The doorkeeper of one server."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        #: How often each bound has struck, by its name in ``Limits``; those that never did are not
+        #: in it. Accepting that paused because descriptors or memory were used up counts as
+        #: ``"descriptors"``.
+        self.struck: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._bounds_visits = limits.max_per_address is not None or limits.max_opening is not None
+        self._keys: dict[Hashable, str | None] = {}  # of those who are here
+        self._present: dict[str | None, int] = {}
+        self._opening: set[Hashable] = set()
+        self._handshakes = self._buckets(limits.handshake_rate, limits.handshake_burst)
+        self._failures = self._buckets(limits.failure_rate, limits.failure_burst)
+        self._messages = self._buckets(limits.address_message_rate, limits.address_message_burst)
+        self._controls = self._buckets(limits.address_control_rate, limits.address_control_burst)
+        self._lines = Bucket(limits.refusal_log_rate, limits.refusal_log_burst)
+        self._unwritten = 0
+
+    def _buckets(self, rate: float | None, burst: int) -> Buckets | None:
+        return None if rate is None else Buckets(rate, burst, self.limits.max_addresses)
+
+    def strike(self, name: str) -> None:
+        """The bound ``name`` has struck."""
+        with self._lock:
+            self.struck[name] = self.struck.get(name, 0) + 1
+
+    # -- connections -----------------------------------------------------------------------------
+
+    def enter(self, connection: Hashable, address: Any) -> bool:
+        """Somebody has connected; false if it is to be closed at once."""
+        if not self._bounds_visits:
+            return True
+        key = address_key(address)
+        most, opening = self.limits.max_per_address, self.limits.max_opening
+        with self._lock:
+            present = self._present.get(key, 0)
+            if most is not None and key is not None and present >= most:
+                reason = "max_per_address"
+            elif opening is not None and len(self._opening) >= opening:
+                reason = "max_opening"
+            else:
+                self._keys[connection] = key
+                self._present[key] = present + 1
+                self._opening.add(connection)
+                return True
+        self.strike(reason)
+        return False
+
+    def opened(self, connection: Hashable) -> None:
+        """The handshake is done."""
+        if self._bounds_visits:
+            with self._lock:
+                self._opening.discard(connection)
+
+    def leave(self, connection: Hashable) -> None:
+        """It is over; once is enough, whatever it was."""
+        if not self._bounds_visits:
+            return
+        with self._lock:
+            self._opening.discard(connection)
+            if connection in self._keys:
+                key = self._keys.pop(connection)
+                self._present[key] -= 1
+                if not self._present[key]:
+                    del self._present[key]
+
+    # -- handshakes ------------------------------------------------------------------------------
+
+    @property
+    def asks(self) -> bool:
+        """Whether ``check`` ever refuses a handshake."""
+        return self._handshakes is not None or self._failures is not None
+
+    def check(self, address: Any, now: float) -> None:
+        """A handshake begins; :exc:`HttpError` 429 if there were too many from this address."""
+        key = address_key(address)
+        if key is None:
+            return
+        if self._failures is not None and not self._failures.has(key, now):
+            rate, name = self._failures.rate, "failure_rate"
+        elif self._handshakes is not None and not self._handshakes.take(key, now):
+            rate, name = self._handshakes.rate, "handshake_rate"
+        else:
+            return
+        self.strike(name)
+        after = str(max(1, round(1 / rate)))
+        raise HttpError(429, f"too many attempts ({name}); try later", [("Retry-After", after)])
+
+    def answered(self, address: Any, status: int, now: float) -> None:
+        """A handshake was answered: who fails to show who they are has only so many tries."""
+        if self._failures is not None and status in (401, 403):
+            key = address_key(address)
+            if key is not None:
+                self._failures.take(key, now)
+
+    def refused(self, error: HttpError) -> None:
+        """We have refused a request: count the bound, if that is why."""
+        name = _STATUSES.get(error.status)
+        if name is not None:
+            self.strike(name)
+
+    def may_log(self, now: float) -> int | None:
+        """Whether to log one more refusal: how many before it were not; ``None`` for no."""
+        with self._lock:
+            if not self._lines.take(now):
+                self._unwritten += 1
+                return None
+            unwritten, self._unwritten = self._unwritten, 0
+            return unwritten
+
+    # -- open connections ------------------------------------------------------------------------
+
+    def meter(self, address: Any) -> Meter | None:
+        """The allowances of a new connection; ``None`` if nothing bounds it but its own limits."""
+        rate = self.limits.message_rate
+        if rate is None and self._messages is None and self._controls is None:
+            return None
+        own = None if rate is None else Bucket(rate, self.limits.message_burst)
+        return Meter(address_key(address), own, self._messages, self._controls)
+
+    def ended(self, error: BaseException | None) -> None:
+        """A connection has ended by ``error``: count the bound, if that is why."""
+        name = None
+        if isinstance(error, ProtocolError):
+            name = _RULES.get(error.name)
+        elif isinstance(error, PeerTimeout):
+            name = "ping_timeout"
+        elif isinstance(error, BufferError):
+            name = "write_hard"
+        elif isinstance(error, TimeoutError):
+            name = "send_timeout" if "send_timeout" in str(error) else "close_timeout"
+        if name is not None:
+            self.strike(name)
