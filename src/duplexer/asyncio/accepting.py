@@ -10,17 +10,23 @@ import asyncio
 import os
 import socket
 import sys
+from time import monotonic
 from typing import TYPE_CHECKING, Any
+
+import aiofastnet
 
 from duplexer.asyncio import netio
 from duplexer.asyncio.tcp import Poller, Tcp
 from duplexer.driver.listening import EXHAUSTED, PAUSE
+from duplexer.limits import DEFAULT_LIMITS
+from duplexer.policy.guard import Guard
 
 if TYPE_CHECKING:
     import logging
+    import ssl as ssl_module
     from collections.abc import Callable
 
-__all__ = ["Acceptor", "listen"]
+__all__ = ["Acceptor", "TlsAcceptor", "listen"]
 
 #: Connections that are accepted before those that are open have their turn.
 BATCH = 64
@@ -69,12 +75,15 @@ class Acceptor:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        poller: Poller,
+        poller: Poller | None,
         make_wire: Callable[[], Any],
         sockets: list[socket.socket],
         backlog: int,
         logger: logging.Logger | logging.LoggerAdapter[Any],
+        guard: Guard | None = None,
     ) -> None:
+        self._guard = Guard(DEFAULT_LIMITS) if guard is None else guard
+        self._exhausted = False  # and that has been logged
         self._loop = loop
         self._poller = poller
         self._make_wire = make_wire
@@ -84,7 +93,8 @@ class Acceptor:
         self._serving = False
         self._resume: asyncio.TimerHandle | None = None
         self._closed = loop.create_future()
-        poller.hold()
+        if poller is not None:
+            poller.hold()
 
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
@@ -119,7 +129,8 @@ class Acceptor:
         for sock in self._sockets:
             sock.close()
         self._sockets = []
-        self._poller.release()
+        if self._poller is not None:
+            self._poller.release()
         self._closed.set_result(None)
 
     def accept_rest(self) -> None:
@@ -154,21 +165,40 @@ class Acceptor:
                 return
             if accepted is None:
                 return
+            self._exhausted = False
             fd, peer = accepted
-            try:
-                wire = self._make_wire()
-                tcp = Tcp(self._poller, fd, peer, wire)
-            except BaseException:
+            wire = self._make_wire_for(fd)
+            if self._guard.enter(wire, peer):
+                self._connect(wire, fd, peer)
+            else:
                 socket.close(fd)
-                raise
-            wire.connection_made(tcp)
+
+    def _make_wire_for(self, fd: int) -> Any:
+        try:
+            return self._make_wire()
+        except BaseException:
+            socket.close(fd)
+            raise
+
+    def _connect(self, wire: Any, fd: int, peer: Any) -> None:
+        assert self._poller is not None
+        try:
+            tcp = Tcp(self._poller, fd, peer, wire)
+        except BaseException:
+            self._guard.leave(wire)
+            socket.close(fd)
+            raise
+        wire.connection_made(tcp)
 
     def _on_error(self, exc: OSError) -> None:
         # Trying at once would spin: the connection stays in the backlog, and the loop awake.
         if exc.errno not in EXHAUSTED:
             raise exc
         self._pause()
-        self._logger.error("accepting pauses for %s s: %s", PAUSE, exc)
+        self._guard.strike("descriptors")
+        if not self._exhausted:  # it may take hours
+            self._exhausted = True
+            self._logger.error("accepting pauses, and is tried every %s s: %s", PAUSE, exc)
         self._resume = self._loop.call_later(PAUSE, self._go_on)
 
     def _go_on(self) -> None:
@@ -176,3 +206,74 @@ class Acceptor:
         self._serving = True
         for sock in self._sockets:
             self._loop.add_reader(sock, self._on_acceptable, sock)
+
+
+class TlsAcceptor(Acceptor):
+    """The same with TLS, by ``aiofastnet``: in a task for each handshake."""
+
+    def __init__(
+        self, *args: Any, context: ssl_module.SSLContext, timeouts: dict[str, Any], **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._context = context
+        self._timeouts = timeouts
+        self._quiet: Any = _Quiet(self._loop, self._logger)
+        self._handshakes: set[asyncio.Task[None]] = set()
+
+    def close(self) -> None:
+        """Stop accepting, close the listening sockets, and drop who is not past TLS yet."""
+        super().close()
+        for task in self._handshakes:
+            task.cancel()
+
+    async def wait_closed(self) -> None:
+        """Wait until it is closed."""
+        await super().wait_closed()
+        if self._handshakes:
+            await asyncio.wait(self._handshakes)
+
+    def _connect(self, wire: Any, fd: int, peer: Any) -> None:
+        sock = socket.socket(fileno=fd)
+        task = self._loop.create_task(self._secure(wire, sock, monotonic()))
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
+
+    async def _secure(self, wire: Any, sock: socket.socket, since: float) -> None:
+        try:
+            await aiofastnet.connect_accepted_socket(
+                self._quiet, lambda: wire, sock, ssl=self._context, **self._timeouts
+            )
+        except BaseException as exc:
+            self._guard.leave(wire)
+            sock.close()
+            if not isinstance(exc, OSError):
+                raise
+            self._logger.debug("TLS handshake failed: %r", exc)
+        else:
+            wire.count_from(since)
+
+
+class _Quiet:
+    """An event loop to ``aiofastnet``, but for its complaints about peers.
+
+    When one leaves in the middle of the TLS handshake, as port scanners do, that would be a
+    traceback in the log (and a broken one: the exception it gives is a class).
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, logger: Any) -> None:
+        self._wrapped = loop
+        self._logger = logger
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._wrapped, name)
+        setattr(self, name, value)
+        return value
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Part of asyncio's event loop."""
+        exc = context.get("exception")
+        kind = exc if isinstance(exc, type) else type(exc)
+        if issubclass(kind, OSError):
+            self._logger.debug("%s: %r", context.get("message"), exc)
+        else:
+            self._wrapped.call_exception_handler(context)

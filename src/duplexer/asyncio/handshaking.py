@@ -131,6 +131,11 @@ class Handshaking(Wire):
             self.transport.resume_reading()
             self._advance(None, None)
 
+    def count_from(self, since: float) -> None:
+        """The time for the first request runs since then, and not since TLS was done."""
+        if self.session is None and self._stage == 0 and self.limits.open_timeout is not None:
+            self._expect_until(self.limits.open_timeout - (monotonic() - since))
+
     def _time_limit(self, step: Read) -> int:
         if step.stage == self._stage:
             return 0

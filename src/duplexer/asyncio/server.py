@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import aiofastnet
 
 from duplexer.asyncio import tcp
-from duplexer.asyncio.accepting import Acceptor, listen
+from duplexer.asyncio.accepting import Acceptor, TlsAcceptor, listen
 from duplexer.asyncio.connection import Connection, Listener
 from duplexer.asyncio.pump import fan_out as fan_out_quickly
 from duplexer.asyncio.pump import pump_of
@@ -26,6 +26,7 @@ from duplexer.driver.serving import ServeBase
 
 if TYPE_CHECKING:
     import socket
+    import ssl as ssl_module
     from collections.abc import Awaitable, Callable, Generator, Iterable
 
     from duplexer.core.prepared import Prepared
@@ -76,9 +77,7 @@ class ServerConnection(RosterEntry, Connection):
     def opened(self) -> None:
         """The handshake is done: let the handler have the connection."""
         server = self.server
-        server.opening.discard(self)
-        server.admitted.discard(self)
-        server.connected.add(self)
+        server.opened(self)
         if server.closing:
             self.start_close(*server.closed_with)
         if server.listener is not None:
@@ -125,7 +124,7 @@ class Server(Roster):
         create_connection: Callable[[Server], ServerConnection] | None = None,
         logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
     ) -> None:
-        super().__init__(serving.limits.max_connections)
+        super().__init__(serving.limits.max_connections, serving.guard)
         self.loop = asyncio.get_running_loop()
         self.pump = pump_of(self.loop)  # one for as long as we serve
         self.context = contextvars.copy_context()  # what handlers see
@@ -250,9 +249,7 @@ class Server(Roster):
 
     def forget(self, connection: ServerConnection) -> None:
         """See :class:`~duplexer.driver.roster.Roster`."""
-        self.opening.discard(connection)
-        self.admitted.discard(connection)
-        self.connected.discard(connection)
+        super().forget(connection)
         if not self.connected:
             self._empty.set()
 
@@ -300,12 +297,12 @@ class serve(ServeBase):  # noqa: N801 - a verb, as in ``websockets``
         server.shares_sockets = kwargs.get("sock") is not None
         if not unix:
             kwargs["host"], kwargs["port"] = self.where
-        if self.context is None and tcp.available():
-            server.server = await _accept_plainly(server, factory, unix, kwargs)
-            return server
         if self.context is not None:
             kwargs.setdefault("ssl_handshake_timeout", self.limits.open_timeout)
             kwargs.setdefault("ssl_shutdown_timeout", self.limits.close_timeout)
+        if tcp.available():
+            server.server = await _accept(server, factory, unix, self.context, kwargs)
+            return server
         create = aiofastnet.create_unix_server if unix else aiofastnet.create_server
         server.server = await create(server.loop, factory, ssl=self.context, **kwargs)
         return server
@@ -321,17 +318,25 @@ class serve(ServeBase):  # noqa: N801 - a verb, as in ``websockets``
         await self._server.__aexit__(exc_type, exc, tb)
 
 
-async def _accept_plainly(
-    server: Server, factory: Callable[[], Any], unix: bool, kwargs: dict[str, Any]
+async def _accept(
+    server: Server,
+    factory: Callable[[], Any],
+    unix: bool,
+    context: ssl_module.SSLContext | None,
+    kwargs: dict[str, Any],
 ) -> Acceptor:
     start = kwargs.pop("start_serving", True)
+    timeouts = {name: kwargs.pop(name) for name in list(kwargs) if name.startswith("ssl_")}
     sockets = await listen(server.loop, unix=unix, **kwargs)
-    pump = server.pump
-    if pump.poller is None:
-        pump.poller = tcp.Poller(server.loop, pump.buffer)
-    acceptor = Acceptor(
-        server.loop, pump.poller, factory, sockets, kwargs["backlog"], server.logger
-    )
+    given = (factory, sockets, kwargs["backlog"], server.logger, server.guard)
+    acceptor: Acceptor
+    if context is not None:
+        acceptor = TlsAcceptor(server.loop, None, *given, context=context, timeouts=timeouts)
+    else:
+        pump = server.pump
+        if pump.poller is None:
+            pump.poller = tcp.Poller(server.loop, pump.buffer)
+        acceptor = Acceptor(server.loop, pump.poller, *given)
     if start:
         await acceptor.start_serving()
     return acceptor

@@ -57,9 +57,10 @@ class ReadClock:
     All reads of a stage share one deadline.
     """
 
-    def __init__(self) -> None:
-        self._stage = -1
-        self._due: float | None = None
+    def __init__(self, first: float | None = None) -> None:
+        """``first``: when the first stage is over, if that is known already."""
+        self._stage = -1 if first is None else 0
+        self._due = first
 
     def due(self, read: Read, now: float) -> float | None:
         """When ``read`` has taken too long; ``None`` for never."""

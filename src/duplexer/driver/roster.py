@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from duplexer.core.session import check_close
 from duplexer.http.messages import make_response
+from duplexer.limits import DEFAULT_LIMITS
+from duplexer.policy.guard import Guard
 
 if TYPE_CHECKING:
     from duplexer.http.messages import Response
@@ -27,7 +29,8 @@ class Roster:
     ``max_connections`` already. Nothing here waits or locks; a front with threads does.
     """
 
-    def __init__(self, most: float | None) -> None:
+    def __init__(self, most: float | None, guard: Guard | None = None) -> None:
+        self.guard = Guard(DEFAULT_LIMITS) if guard is None else guard
         #: as many may be inside; more are answered with 503
         self.most: float = inf if most is None else most
         self.opening: set[Any] = set()
@@ -42,6 +45,11 @@ class Roster:
     def connections(self) -> set[Any]:
         """The connections that are open or closing, or whose handlers still run."""
         return self.connected
+
+    @property
+    def struck(self) -> dict[str, int]:
+        """How often each bound has struck, by its name in ``Limits``; see ``Guard.struck``."""
+        return self.guard.struck
 
     def admit(self, connection: Any) -> bool:
         """Whether there is room for ``connection``, which is being opened.
@@ -59,12 +67,18 @@ class Roster:
 
     def opened(self, connection: Any) -> None:
         """``connection`` is open."""
+        self.guard.opened(connection)
+        if self.guard.meters:
+            connection.session.meter = self.guard.meter(connection.remote_address)
         self.opening.discard(connection)
         self.admitted.discard(connection)
         self.connected.add(connection)
 
     def forget(self, connection: Any) -> None:
         """``connection`` has ended, and so has its handler; or it has never been opened."""
+        self.guard.leave(connection)
+        if connection in self.connected:
+            self.guard.ended(connection.session.error)
         for group in (self.opening, self.admitted, self.connected):
             group.discard(connection)
 

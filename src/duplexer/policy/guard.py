@@ -154,11 +154,17 @@ class Guard:
 
     # -- open connections ------------------------------------------------------------------------
 
+    @property
+    def meters(self) -> bool:
+        """Whether ``meter`` ever bounds anything."""
+        rate = self.limits.message_rate
+        return rate is not None or self._messages is not None or self._controls is not None
+
     def meter(self, address: Any) -> Meter | None:
         """The allowances of a new connection; ``None`` if nothing bounds it but its own limits."""
-        rate = self.limits.message_rate
-        if rate is None and self._messages is None and self._controls is None:
+        if not self.meters:
             return None
+        rate = self.limits.message_rate
         own = None if rate is None else Bucket(rate, self.limits.message_burst)
         return Meter(address_key(address), own, self._messages, self._controls)
 

@@ -21,13 +21,13 @@ __all__ = ["Exchange"]
 
 
 class Exchange:
-    """Carries out steps on ``wire``, until it is ``until``."""
+    """Carries out steps on ``wire``, until it is ``until``; the ``first`` stage, until then."""
 
-    def __init__(self, wire: Any, limits: Limits, until: float) -> None:
+    def __init__(self, wire: Any, limits: Limits, until: float, first: float | None = None) -> None:
         self.wire: Wire = wire
         self.limits = limits
         self.until = until
-        self._clock = ReadClock()
+        self._clock = ReadClock(first)
         self._early = b""  # what came along with the end of a TLS handshake
 
     def run(self, steps: Any) -> Any:

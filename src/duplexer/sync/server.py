@@ -37,8 +37,8 @@ class ServerConnection(RosterEntry, Connection):
     def open(self) -> bool:
         """Answer requests until one becomes a WebSocket; false if none has."""
         server, limits = self.server, self.limits
-        timeout = limits.open_timeout
-        exchange = Exchange(self.wire, limits, inf if timeout is None else monotonic() + timeout)
+        until = inf if limits.open_timeout is None else monotonic() + limits.open_timeout
+        exchange = Exchange(self.wire, limits, until, until)
         outcome = None
         try:
             if server.context is not None:
@@ -83,8 +83,10 @@ class Server(ServeBase, Roster):
             raise TypeError(f"handler must be a function, not {kind}")
         threads, most = self.limits.max_threads, self.limits.max_connections
         # A tenth is left for those who are to be told that there is no room.
-        Roster.__init__(self, min(threads - threads // 10, inf if most is None else most))
+        room = min(threads - threads // 10, inf if most is None else most)
+        Roster.__init__(self, room, self.serving.guard)
         check_place(self.where, self.own, "sock")
+        self._exhausted = False  # and that has been logged
         self._waiting: set[ServerConnection] = set()  # whose handlers wait for all others
         self._changed = threading.Condition()
         self._gate = threading.Lock()  # open when the server is closing; good for signal handlers
@@ -236,6 +238,10 @@ class Server(ServeBase, Roster):
             if not isinstance(exc, OSError):  # it has left already
                 self.logger.exception("create_connection failed")
             return
+        if not self.guard.enter(connection, connection.remote_address):
+            connection.abort()
+            return
+        self._exhausted = False
         self.opening.add(connection)
         thread = threading.Thread(target=self._live, args=(connection,), daemon=True)
         thread.name = f"duplexer-{connection.remote_address}"
@@ -248,7 +254,10 @@ class Server(ServeBase, Roster):
     def _pause(self, error: Exception) -> None:
         if isinstance(error, OSError) and error.errno not in EXHAUSTED:
             raise error
-        self.logger.error("accepting pauses for %s s: %s", PAUSE, error)
+        self.guard.strike("descriptors")
+        if not self._exhausted:  # it may take hours
+            self._exhausted = True
+            self.logger.error("accepting pauses, and is tried every %s s: %s", PAUSE, error)
         with self._changed:
             self._changed.wait_for(lambda: self.closing, PAUSE)
 

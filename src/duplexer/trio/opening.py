@@ -85,10 +85,10 @@ async def follow(steps: Generator[Any, Any, Any], do: Any) -> Any:
 class Exchange:
     """The steps of an opening handshake, done on ``stream``."""
 
-    def __init__(self, stream: Any, limits: Limits) -> None:
+    def __init__(self, stream: Any, limits: Limits, first: float | None = None) -> None:
         self.stream = stream
         self.limits = limits
-        self._clock = ReadClock()
+        self._clock = ReadClock(first)
 
     async def do(self, step: Step) -> Any:
         """Do one of them."""

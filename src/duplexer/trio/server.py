@@ -12,7 +12,7 @@ import trio
 from duplexer.driver.accept import open_server
 from duplexer.driver.fanning import fan_out
 from duplexer.driver.handling import close_code_after, report_refusal
-from duplexer.driver.listening import check_place, listening_sockets
+from duplexer.driver.listening import EXHAUSTED, PAUSE, check_place, listening_sockets
 from duplexer.driver.roster import Roster, RosterEntry
 from duplexer.driver.serving import ServeBase
 from duplexer.trio.connection import Connection
@@ -36,7 +36,7 @@ class Server(Roster):
     """A running server. Leaving it as an async context manager closes it."""
 
     def __init__(self, base: serve, listeners: list[Any]) -> None:
-        super().__init__(base.limits.max_connections)
+        super().__init__(base.limits.max_connections, base.serving.guard)
         self.base = base
         self.listeners = listeners
         self._make_connection = base.create_connection or ServerConnection
@@ -61,12 +61,10 @@ class Server(Roster):
         try:
             async with hidden_nursery() as nursery:
                 handlers = self.base.own.get("handler_nursery") or nursery
-                serving = functools.partial(
-                    trio.serve_listeners, self._handle, self.listeners, handler_nursery=handlers
-                )
                 with self._accepting:
                     async with hidden_nursery() as accepting:
-                        await accepting.start(serving)
+                        for listener in self.listeners:
+                            accepting.start_soon(self._accept_all, listener, handlers)
                         task_status.started(self)
                 while self.opening or self.connected:
                     await self._left.park()
@@ -109,6 +107,31 @@ class Server(Roster):
     async def __aexit__(self, exc_type: object, exc: object, tb: object) -> None:
         await self.aclose()
 
+    async def _accept_all(self, listener: Any, handlers: trio.Nursery) -> None:
+        exhausted = False  # and that has been logged
+        async with listener:
+            while True:
+                try:
+                    stream = await listener.accept()
+                except OSError as exc:
+                    if exc.errno not in EXHAUSTED:
+                        raise
+                    self.guard.strike("descriptors")
+                    if not exhausted:  # it may take hours
+                        exhausted = True
+                        text = "accepting pauses, and is tried every %s s: %s"
+                        self.base.logger.error(text, PAUSE, exc)
+                    await trio.sleep(PAUSE)
+                else:
+                    exhausted = False
+                    handlers.start_soon(self._accepted, stream)
+
+    async def _accepted(self, stream: Any) -> None:
+        try:
+            await self._handle(stream)
+        finally:
+            await trio.aclose_forcefully(stream)
+
     # -- one connection --------------------------------------------------------------------------
 
     async def _handle(self, stream: Any) -> None:
@@ -119,6 +142,8 @@ class Server(Roster):
         opened = False
         try:
             connection = self._make_connection(self, stream)
+            if not self.guard.enter(connection, connection.remote_address):
+                return
             self.opening.add(connection)
             with connection.scope:
                 opened = await self._open(connection)
@@ -135,14 +160,16 @@ class Server(Roster):
         stream = connection.stream
         secure = isinstance(stream, trio.SSLStream)
         outcome = None
+        until = trio.current_time() + seconds(limits.open_timeout)
         try:
             if secure:
-                with trio.move_on_after(seconds(limits.open_timeout)) as limit:
+                with trio.CancelScope(deadline=until) as limit:
                     await stream.do_handshake()
                 if limit.cancelled_caught:
+                    self.guard.strike("open_timeout")
                     return False
             steps = open_server(connection, self.base.serving, secure=secure)
-            outcome = await follow(steps, Exchange(stream, limits).do)
+            outcome = await follow(steps, Exchange(stream, limits, until).do)
         except Exception as exc:  # noqa: BLE001 - it is reported
             report_refusal(connection, cause_of(exc))
         if outcome is None:  # no WebSocket: it has been answered
