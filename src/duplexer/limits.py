@@ -96,7 +96,6 @@ class Limits:
     ping_jitter: float = 0.1  #: as a part of ``ping_interval``, so that pings do not align
     max_pings: int = 16  #: unanswered at a time; older ones are forgotten
     close_timeout: float | None = 5.0  #: from our Close to the end, then the connection is aborted
-
     handler_timeout: float | None = 10.0  #: to end when the server closes; then it is cancelled
     drain_rate: float = 100.0  #: connections a second that ``drain()`` closes by itself ...
     drain_time: float = 10.0  #: ... or as many as have to be to need no more seconds than this

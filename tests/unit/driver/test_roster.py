@@ -8,12 +8,16 @@ from typing import Any
 import pytest
 
 from duplexer.driver.roster import Roster, RosterEntry
+from duplexer.limits import Limits
+from duplexer.policy.guard import Guard
 
 
 class Entry(RosterEntry):
     def __init__(self, server: Roster) -> None:
         self.server = server
         self.response: Any = None
+        self.remote_address = ("192.0.2.1", 4321)
+        self.session = SimpleNamespace(error=None, meter=None)
         server.opening.add(self)
 
     def is_admitted(self) -> bool:
@@ -73,3 +77,17 @@ def test_closing_begins_once_and_not_with_what_a_close_cannot_say() -> None:
 def test_responses_of_ones_own() -> None:
     response = Entry(Roster(None)).respond(404, "nothing here")
     assert (response.status_code, response.body) == (404, b"nothing here")
+
+
+def test_the_guard_hears_who_comes_and_goes() -> None:
+    roster = Roster(None, Guard(Limits(max_per_address=1, message_rate=5.0)))
+    entry, other = Entry(roster), Entry(roster)
+    assert roster.guard.enter(entry, entry.remote_address)
+    assert not roster.guard.enter(other, other.remote_address)
+    roster.opened(entry)
+    assert entry.session.meter is not None
+    entry.session.error = TimeoutError("the close handshake was not finished in time")
+    roster.forget(entry)
+    roster.forget(entry)
+    assert roster.struck == {"max_per_address": 1, "close_timeout": 1}
+    assert roster.guard.enter(other, other.remote_address)
