@@ -1,0 +1,1 @@
+"""duplexer inside servers of ASGI applications: see :mod:`duplexer.asgi.uvicorn`."""
