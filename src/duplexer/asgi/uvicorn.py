@@ -130,6 +130,7 @@ class WebSocketProtocol(Exchange, Connection, asyncio.Protocol):
         self.task: asyncio.Task[None] | None = None
         self.agreement: Agreement | None = None  # what the application has to decide about
         self.verdict: bytes | None = None  # how the request is answered
+        self.early = b""  # what came before the answer
         self.denial: Denial | None = None
         self.last: str | None = None  # what the application sent, after which there is no more
         self.farewell: dict[str, Any] | None = None  # what it hears of the end
@@ -203,22 +204,24 @@ class WebSocketProtocol(Exchange, Connection, asyncio.Protocol):
             self._log_refusal(error)
             yield Write(refuse(error, None).serialize())
             return None
-        early = data[reader.stop :]
+        self.early = data[reader.stop :]
         while self.verdict is None:
             data = yield Read(None, 1)
             if not data and self.verdict is None:
                 return None
-            early += data
-            if len(early) > limits.max_ahead:
+            self.early += data
+            if len(self.early) > limits.max_ahead:
                 raise BufferError(f"more than {limits.max_ahead} bytes (max_ahead) before the 101")
         yield Write(self.verdict)
         while self.denial is not None and not self.denial.complete:
             yield Read(None, 1)
-        return None if self.agreement is None else (self.agreement, early)
+        return None if self.agreement is None else (self.agreement, self.early)
 
     def _log_refusal(self, error: HttpError) -> None:
         path = "" if self.request is None else " " + shown(self.request.path)
-        self.logger.info('%s - "WebSocket%s" %d: %s', self._client(), path, error.status, error.text)
+        self.logger.info(
+            '%s - "WebSocket%s" %d: %s', self._client(), path, error.status, error.text
+        )
 
     def opening_data(self, data: bytes) -> None:
         """Bytes of the opening handshake: the application starts when they are a request."""
@@ -236,6 +239,7 @@ class WebSocketProtocol(Exchange, Connection, asyncio.Protocol):
 
     def opened(self) -> None:
         """The handshake is done; the application knows, because it has accepted it."""
+        self.early = b""
 
     def _scope_of(self, request: Request) -> dict[str, Any]:
         setting = self.setting
