@@ -67,6 +67,12 @@ if TYPE_CHECKING:
     from duplexer.driver.retry import (
         RetryState as RetryState,
     )
+    from duplexer.driver.sendqueue import (
+        OnFull as OnFull,
+    )
+    from duplexer.driver.sendqueue import (
+        SendQueue as SendQueue,
+    )
     from duplexer.errors import (
         Close as Close,
     )
@@ -137,6 +143,7 @@ _HOMES = {
     "InvalidURI": "errors",
     "Limits": "limits",
     "Listener": "asyncio.connection",
+    "OnFull": "driver.sendqueue",
     "PeerTimeout": "errors",
     "Prepared": "core.prepared",
     "ProtocolError": "errors",
@@ -145,6 +152,7 @@ _HOMES = {
     "Retry": "driver.retry",
     "RetryState": "driver.retry",
     "Retrying": "driver.retry",
+    "SendQueue": "driver.sendqueue",
     "Server": "asyncio.server",
     "ServerConnection": "asyncio.server",
     "State": "core.closing",

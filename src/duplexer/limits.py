@@ -86,6 +86,8 @@ class Limits:
     write_high: int = 64 * KiB  #: buffered bytes above which ``send()`` waits
     write_hard: int = 1 * MiB  #: ... above which what cannot wait fails: broadcasts, pongs
     send_timeout: float | None = 30.0  #: without a byte leaving, then the connection is aborted
+    send_queue_messages: int = 1024  #: waiting in a ``SendQueue``, then its ``on_full`` ...
+    send_queue_bytes: int = 1 * MiB  #: ... or as soon as there are so many bytes
     deflate_min: int = 128  #: shorter messages are sent uncompressed
     deflate_idle: float = 5.0  #: after which compression contexts are given back
     unacknowledged_bytes: int = 64 * MiB  #: kept with ``keep_unacknowledged``, then BufferError

@@ -7,12 +7,14 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from time import monotonic
 from typing import Any, Self
 
-from duplexer.asyncio.awaiting import Receiving
+from duplexer.asyncio.awaiting import Done, Receiving
 from duplexer.asyncio.life import Life
 from duplexer.core import opcodes
 from duplexer.core.prepared import Prepared
+from duplexer.core.session import check_close
 from duplexer.driver.base import ConnectionBase
 from duplexer.driver.finishing import Finishing
+from duplexer.driver.sendqueue import put_off, put_one, put_rest
 from duplexer.driver.streaming import WHOLE, AsyncPieces, Fragments, check_message, control_payload
 from duplexer.errors import (
     ConcurrencyError,
@@ -21,6 +23,9 @@ from duplexer.errors import (
 )
 
 __all__ = ["Connection", "Listener"]
+
+#: What there is to wait for when there is nothing to wait for.
+DONE = Done()
 
 
 class Listener:
@@ -89,7 +94,8 @@ class Connection(Life, Finishing, ConnectionBase, asyncio.BufferedProtocol):
         """Bytes that were sent and have not been handed to the kernel yet."""
         if self.session is None or self.lost:
             return 0
-        return int(self.session.cork.size + self.transport.get_write_buffer_size())
+        queued = 0 if self.backlog is None else self.backlog.bytes
+        return int(queued + self.session.cork.size + self.transport.get_write_buffer_size())
 
     # -- receiving -------------------------------------------------------------------------------
 
@@ -124,17 +130,16 @@ class Connection(Life, Finishing, ConnectionBase, asyncio.BufferedProtocol):
 
     def send_at_once(self, message: Any, text: bool | None, compress: bool | None) -> None:
         """What ``send_nowait()`` does when it is not simply possible."""
-        session = self.open_session()
+        if self.crowded and self.backlog is not None:
+            if not put_off(self, message, text, compress):
+                raise self.backlog.full()
+            return
         if self.write_paused and self.buffered_amount > self.limits.write_hard:
             raise BufferError(
                 f"{self.buffered_amount} bytes are buffered already: the peer does not read; "
                 "raise Limits.write_hard or send less"
             )
-        if isinstance(message, Prepared):
-            self._send_prepared(message)
-            return
-        session.send_message(message, text, compress)
-        self.touch()
+        self.put(message, text, compress)
 
     def send_slowly(self, message: Any, text: bool | None, compress: bool | None) -> Any:
         """Send what is not simply a message, or when it is not simply possible."""
@@ -143,45 +148,76 @@ class Connection(Life, Finishing, ConnectionBase, asyncio.BufferedProtocol):
             return self._send_fragments(message, text, compress)
         if not isinstance(message, WHOLE):
             return self._send_fragments(_to_async(message), text, compress)
-        if self.fragmenting is not None or self.write_paused:
-            return self._send_later(message, text, compress)
-        if isinstance(message, Prepared):
-            self._send_prepared(message)
-            return self.drain()
-        return self.send(message, text, compress=compress)
+        if self.crowded:
+            if self.backlog is not None:
+                if put_off(self, message, text, compress):
+                    return DONE
+                return self._send_when_room(message, text, compress)
+            if self.fragmenting is not None or isinstance(message, Prepared):
+                return self._send_later(message, text, compress)
+        self.put(message, text, compress)
+        return self.drain()
 
-    def _send_prepared(self, message: Prepared) -> None:
+    def put(self, message: Any, text: bool | None, compress: bool | None) -> None:
+        """Send a whole message, :class:`~duplexer.core.prepared.Prepared` or not."""
         session = self.open_session()
-        wire = message.wire_for(session)
-        if wire is None:
+        wire = message.wire_for(session) if isinstance(message, Prepared) else None
+        if wire is not None:
+            session.send_prepared(*wire)
+        elif isinstance(message, Prepared):
             session.send_message(message.data, message.opcode == opcodes.TEXT, message.compress)
         else:
-            session.send_prepared(*wire)
+            session.send_message(message, text, compress)
         self.touch()
 
     async def _send_later(self, message: Any, text: bool | None, compress: bool | None) -> None:
         self.open_session()
-        while self.fragmenting is not None or self.write_paused:
+        while self.crowded:
             await self._wait()
-        if isinstance(message, Prepared):
-            self._send_prepared(message)
-        else:
-            self.open_session().send_message(message, text, compress)
+        self.put(message, text, compress)
         self.flush()  # so that the next one who waits sees how much is buffered
-        await self.drain()
+        await self._drained()
+
+    # -- the send queue --------------------------------------------------------------------------
+
+    def queue_made(self) -> None:
+        """See :class:`~duplexer.driver.base.ConnectionBase`."""
+
+    def put_queued(self) -> None:
+        """The peer reads again: send what waits, as long as it does."""
+        backlog, session = self.backlog, self.open_session()
+        while backlog.messages and not self.crowded and session.is_open:
+            put_one(self)
+
+    async def _send_when_room(self, message: Any, text: bool | None, compress: bool | None) -> None:
+        since = monotonic()
+        while True:
+            await self._wait()
+            if not self.crowded:
+                if self.observer is not None:
+                    self.observer.sent_late(self, monotonic() - since)
+                self.put(message, text, compress)
+                return
+            if put_off(self, message, text, compress):
+                return
+
+    def settle_now(self) -> None:
+        """Write what there is, and see to the end."""
+        self.settle()
 
     async def _send_fragments(
         self, messages: AsyncIterable[Any], text: bool | None, compress: bool | None
     ) -> None:
-        while self.fragmenting is not None:
+        while self.fragmenting is not None or (self.backlog is not None and self.crowded):
             await self._wait()
         fragments = Fragments(self.open_session(), text, compress)
         self.fragmenting = fragments
+        self.crowded = True
         try:
             async for piece in messages:
                 fragments.put(piece)
                 self.flush()
-                await self.drain()
+                await self._drained()
             fragments.end()
             self.touch()
         except BaseException as exc:
@@ -190,15 +226,27 @@ class Connection(Life, Finishing, ConnectionBase, asyncio.BufferedProtocol):
             raise
         finally:
             self.fragmenting = None
+            self.crowded = self.write_paused
+            if self.backlog is not None and self.session is not None:
+                self.put_queued()
             waiters, self.drain_waiters = self.drain_waiters, None
             for waiter in waiters or ():
                 if not waiter.done():
                     waiter.set_result(None)
 
-    async def drain(self) -> None:
-        """Wait until no more than ``Limits.write_high`` bytes are buffered."""
+    def drain(self) -> Awaitable[None]:
+        """Wait until no more than ``Limits.write_high`` bytes are buffered.
+
+        With a send queue nobody waits for that: what comes next will wait in the queue.
+        """
+        return self._drained() if self.backlog is None else DONE
+
+    async def _drained(self) -> None:
+        since = monotonic() if self.write_paused and self.observer is not None else None
         while self.write_paused:
             await self._wait()
+        if since is not None:
+            self.observer.sent_late(self, monotonic() - since)
 
     async def _wait(self) -> None:
         # Until something has changed for those who want to send; whatever it is, they look again.
@@ -265,6 +313,9 @@ class Connection(Life, Finishing, ConnectionBase, asyncio.BufferedProtocol):
             if self.transport is not None:
                 self.transport.abort()
             return
+        if self.backlog is not None:
+            check_close(code, reason)
+            put_rest(self)
         try:
             session.send_close(code, reason, monotonic())
         except InvalidState:

@@ -75,6 +75,8 @@ class Life(Handshaking):
             suspended=suspended(),
             staying=self.staying,
         )
+        if self.observer is not None:
+            self.observer.opened(self)
         self.rearm()
         self.opened()
         if self.request is not None:
@@ -89,6 +91,10 @@ class Life(Handshaking):
 
     def opened(self) -> None:
         """The handshake is done."""
+        raise NotImplementedError
+
+    def put_queued(self) -> None:
+        """The peer reads again: send what waits, as long as it does."""
         raise NotImplementedError
 
     def linger(self) -> None:
@@ -118,7 +124,10 @@ class Life(Handshaking):
         session.charge(events, now)
         for event in events:
             if isinstance(event, PongReceived):
-                for waiter, latency in session.match_pong(event.data, now):
+                matched = session.match_pong(event.data, now)
+                if matched and self.observer is not None:
+                    self.observer.pong(self, session.latency)
+                for waiter, latency in matched:
                     if waiter is not None and not waiter.done():
                         waiter.set_result(latency)
             elif isinstance(event, PingReceived):
@@ -186,7 +195,7 @@ class Life(Handshaking):
 
     def pause_writing(self) -> None:
         """Part of asyncio's Protocol: more than ``Limits.write_high`` bytes are buffered."""
-        self.write_paused = True
+        self.write_paused = self.crowded = True
         if self.session is not None:
             self.session.congested = True
         if self.limits.send_timeout is not None and self._stall is None:
@@ -213,11 +222,14 @@ class Life(Handshaking):
     def resume_writing(self) -> None:
         """Part of asyncio's Protocol: the peer has caught up."""
         self.write_paused = False
+        self.crowded = self.fragmenting is not None
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
         if self.session is not None:
             self.session.resume_sending()
+            if self.backlog is not None:
+                self.put_queued()
             if self.session.cork.size:
                 self._touch()
         elif self._parked:
@@ -267,6 +279,10 @@ class Life(Handshaking):
         self.let_go()
         for extension in session.extensions:
             extension.release()
+        if self.backlog is not None:
+            self.backlog.abandon()
+        if self.observer is not None:
+            self.observer.ended(self)
         if self.listener is not None:
             try:
                 self.listener.on_close(self, session.closed_error())

@@ -36,8 +36,8 @@ cdef class Wire(Source):
     cdef public Outlet outlet
     cdef readonly Pump pump
     cdef public Session session
-    cdef public object transport, write, listener, fragmenting
-    cdef public bint corked, dirty, write_paused, read_paused, lost, dropped, returning
+    cdef public object transport, write, listener, fragmenting, backlog, observer
+    cdef public bint corked, dirty, write_paused, crowded, read_paused, lost, dropped, returning
     cdef public bytes stash
     cdef public Py_ssize_t stash_at
     cdef public Py_ssize_t queue_messages, queue_bytes, write_high, written

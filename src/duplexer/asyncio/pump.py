@@ -86,7 +86,7 @@ def fan_out(wires: Iterable[Any], prepared: Any, failures: list[Exception]) -> l
         if session is None or not session.is_open:
             continue
         its_key = session.prepare_key()
-        if its_key is None or wire.write_paused or wire.fragmenting is not None:
+        if its_key is None or wire.crowded:
             others.append(wire)  # a client's frames have a mask each; the others have to wait
             continue
         try:
@@ -129,6 +129,7 @@ class Wire(Source):
         self.corked = False
         self.dirty = False
         self.write_paused = False
+        self.crowded = False  # that, or a fragmented message is being sent
         self.read_paused = False
         self.lost = False
         # Our own transport has let go: connection_lost() is going to be called, and no deadline is
@@ -137,6 +138,8 @@ class Wire(Source):
         self.returning = False  # next_turn() is going to be called
         self.written = 0  # bytes handed to the transport, in all
         self.streaming: Receiving | None = None  # the reader that takes a message in pieces
+        self.backlog: Any = None  # what waits for a peer that does not read, if that is bounded
+        self.observer: Any = None
         self.fragmenting: Any = None  # while a fragmented message is sent: its Fragments
         self.stash: bytes | None = None  # what was read, but not taken in yet ...
         self.stash_at = 0  # ... from here on
@@ -357,9 +360,7 @@ class Wire(Source):
         connection is not open.
         """
         session = self.session
-        if self.fragmenting is not None or not isinstance(
-            message, (str, bytes, bytearray, memoryview)
-        ):
+        if self.crowded or not isinstance(message, (str, bytes, bytearray, memoryview)):
             return self.send_slowly(message, text, compress)
         if session is None:
             raise InvalidState("the opening handshake has not been finished")
@@ -379,7 +380,7 @@ class Wire(Source):
         """
         session = self.session
         # The usual types are quick to tell; to ask for Prepared would take a tenth of all.
-        if session is None or self.write_paused or not isinstance(message, (str, bytes)):
+        if session is None or self.crowded or not isinstance(message, (str, bytes)):
             self.send_at_once(message, text, compress)
             return
         session.send_message(message, text, compress)

@@ -20,10 +20,11 @@ class Prepared:
 
     ``str`` becomes text, bytes-like binary, unless ``text`` says otherwise; ``compress`` as in
     ``send()``. The work of framing and compressing is done once for all connections that agreed on
-    the same; give it to ``send()`` or ``broadcast()``.
+    the same; give it to ``send()`` or ``broadcast()``. ``key``: what it is about, for queues that
+    conflate (:class:`~duplexer.driver.sendqueue.SendQueue`).
     """
 
-    __slots__ = ("_wires", "compress", "data", "opcode")
+    __slots__ = ("_wires", "compress", "data", "key", "opcode")
 
     def __init__(
         self,
@@ -31,6 +32,7 @@ class Prepared:
         text: bool | None = None,
         *,
         compress: bool | None = None,
+        key: Hashable | None = None,
     ) -> None:
         if isinstance(message, str):
             self.data = message.encode()
@@ -39,6 +41,7 @@ class Prepared:
             self.data = bytes(contiguous(message))
             self.opcode = opcodes.TEXT if text else opcodes.BINARY
         self.compress = compress
+        self.key = key
         self._wires: dict[Hashable, tuple[bytes, int]] = {}
 
     def wire_for(self, session: Session) -> tuple[bytes, int] | None:

@@ -13,6 +13,7 @@ cdef class Sender:
     cdef readonly Cork cork
     cdef public bint is_open, congested, gone
     cdef public int sending, sending_rsv
+    cdef readonly Py_ssize_t sent
     cdef public object close_sent
     cdef public double latency
     cdef dict _pings

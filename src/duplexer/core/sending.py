@@ -48,6 +48,7 @@ class Sender:
         self.congested = False  # the front cannot write: answers that may wait do
         self.sending = 0  # opcode of the fragmented message being sent
         self.sending_rsv = 0
+        self.sent = 0  # messages
         self.close_sent: Close | None = None
         self.latency = 0.0
         self._pings: dict[bytes, tuple[Any, float, int]] | None = None
@@ -87,6 +88,7 @@ class Sender:
                 opcode = opcodes.TEXT
             data = contiguous(data)
             n = data.nbytes
+        self.sent += 1
         if self.kept is not None:
             return self._keep_message(opcode, data, n, compress)
         if self.extensions:
@@ -154,6 +156,7 @@ class Sender:
                 self._touch_extensions()
         if fin:
             self.sending = 0
+            self.sent += 1
         self.encoder.put_frame(self.cork, opcode, fin, rsv, data, len(data))
         if self.kept is not None and fin:
             self._mark_soon()
@@ -186,6 +189,7 @@ class Sender:
             raise self.closed_error()
         if self.sending:
             raise InvalidState("a fragmented message is being sent")
+        self.sent += 1
         if rsv:
             for extension in self.extensions:
                 if rsv & extension.rsv:

@@ -12,6 +12,7 @@ cdef class Session(Sender):
     cdef readonly Inbox inbox
     cdef readonly Decoder decoder
     cdef public Py_ssize_t frames_per_turn
+    cdef readonly Py_ssize_t received
     cdef readonly object phase
     cdef public bint reads, heard, reading
     cdef public list events

@@ -39,7 +39,7 @@ from duplexer.errors import (
 )
 from duplexer.limits import Limits
 
-__all__ = ["Session"]
+__all__ = ["Session", "check_close"]
 
 # Looking up a member of an enum takes as long as parsing a frame.
 _OPEN, _CLOSED_BOTH, _GONE = Phase.OPEN, Phase.CLOSED_BOTH, Phase.GONE
@@ -76,6 +76,7 @@ class Session(Sender):
         self.decoder = dialect.decoder(self.assembler, server)
         self.frames_per_turn = limits.frames_per_turn
         self.phase = _OPEN
+        self.received = 0  # bytes
         self.reads = True  # whether incoming bytes are still looked at
         self.heard = False  # a byte came since the last ping
         self.reading = True  # the front reads (it does not while the application is behind)
@@ -125,6 +126,7 @@ class Session(Sender):
         """
         self.heard = True
         if not self.reads:
+            self.received += end - start
             self.conclude()
             return end
         decoder = self.decoder
@@ -133,15 +135,18 @@ class Session(Sender):
         try:
             stop = decoder.feed(p, start, end)
         except ProtocolError as exc:
+            self.received += end - start
             self.excerpt = bytes(p[start : min(end, start + 64)])
             if decoder.controls:
                 self._on_controls()
             if self.reads:
                 self._break_off(exc)
             return end
+        self.received += stop - start
         if decoder.controls:
             self._on_controls()
             if not self.reads:
+                self.received += end - stop
                 return end
         if self._pulse is not None and self._pulse.stirred:
             self._answer_heartbeats(self._pulse)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from duplexer.carriers.routes import Routes
     from duplexer.core.dialect import Dialect
     from duplexer.core.staying import Staying
+    from duplexer.driver.observing import Observer
+    from duplexer.driver.sendqueue import SendQueue
     from duplexer.driver.steps import Step, Steps
     from duplexer.handshake.negotiate import Agreement
     from duplexer.http.messages import Request
@@ -47,6 +49,8 @@ class Serving:
     #: (connection, offered) → the subprotocol, or ``None``
     select_subprotocol: Callable[..., Any] | None = None
     staying: Staying | None = None
+    send_queue: SendQueue | None = None
+    observer: Observer | None = None
     #: what is remembered of those who come; by default a new one, for these limits
     guard: Guard = None  # type: ignore[assignment]  # never is
 
@@ -86,7 +90,7 @@ class Opener:
             if request is not None and is_upgrade(request):
                 agreement = _accept(connection, serving, request, secure)
                 connection.request = request
-                connection.staying = serving.staying
+                _equip(connection, serving)
                 return agreement, data[reader.stop :]
         except Exception:  # noqa: BLE001, S110 - open_server meets it again, and deals with it
             pass
@@ -109,14 +113,14 @@ def open_server(connection: Any, serving: Serving, *, secure: bool) -> Steps:
     )
     while not carrier.closing:
         try:
-            request = yield from _read_request(connection, serving.guard, carrier)
+            request = yield from _read_request(connection, serving, carrier)
             if request is None:
                 return None
             connection.request = request
             agreement = yield from _answer(connection, serving, carrier, request)
         except HttpError as error:
             serving.guard.refused(error)
-            log_refusal(connection, serving.guard, error.status, error.text)
+            _refused(connection, serving, error.status, error.text)
             yield Write(carrier.refuse(error, date=http_date(time.time())))
         except Exception:  # the user's code failed: the client hears no more than that
             failure = HttpError(500, "the server failed; its log says more")
@@ -124,13 +128,13 @@ def open_server(connection: Any, serving: Serving, *, secure: bool) -> Steps:
             raise
         else:
             if agreement is not None:
-                connection.staying = serving.staying
+                _equip(connection, serving)
                 return agreement, carrier.take_rest()
     return None
 
 
 def _read_request(
-    connection: Any, guard: Guard, carrier: ServerCarrier
+    connection: Any, serving: Serving, carrier: ServerCarrier
 ) -> Generator[Step, Any, Request | None]:
     request = carrier.next_request()
     while request is None:
@@ -143,8 +147,8 @@ def _read_request(
             data = yield Read(carrier.timeout, carrier.stage)
         except TimeoutError:
             if connection.request is None or carrier.started:  # else it was kept alive for more
-                guard.strike("open_timeout")
-                log_refusal(connection, guard, 408, "the request did not come in time")
+                serving.guard.strike("open_timeout")
+                _refused(connection, serving, 408, "the request did not come in time")
             answer = carrier.expire(date=http_date(time.time()))
             if answer:
                 yield Write(answer)
@@ -177,6 +181,8 @@ def _answer(
                     f"what answers {request.path} must return a Response, not "
                     f"{type(response).__name__}"
                 )
+        if serving.observer is not None:
+            serving.observer.answered(connection, request, response.status_code)
         yield Write(carrier.respond(request, response, date=http_date(time.time())))
         return None
     agreement: Agreement | None = None
@@ -202,9 +208,15 @@ def _answer(
         guard.refused(_full())
         response = connection.response = refuse(_full(), serving.options.server_header)
     guard.answered(connection.remote_address, response.status_code, time.monotonic())
-    log_refusal(connection, guard, response.status_code, why or response.reason_phrase)
+    _refused(connection, serving, response.status_code, why or response.reason_phrase)
     yield Write(carrier.respond(request, response, date=http_date(time.time())))
     return None
+
+
+def _refused(connection: Any, serving: Serving, status: int, why: str) -> None:
+    if serving.observer is not None:
+        serving.observer.refused(connection, connection.request, status)
+    log_refusal(connection, serving.guard, status, why)
 
 
 def _accept(connection: Any, serving: Serving, request: Request, secure: bool) -> Agreement:
@@ -215,6 +227,13 @@ def _accept(connection: Any, serving: Serving, request: Request, secure: bool) -
         select = functools.partial(serving.select_subprotocol, connection)
         options = dataclasses.replace(options, select_subprotocol=select)
     return accept(request, options, secure=secure, dialects=serving.dialects)
+
+
+def _equip(connection: Any, serving: Serving) -> None:
+    connection.staying = serving.staying
+    connection.observer = serving.observer
+    if serving.send_queue is not None:
+        connection.send_queue = serving.send_queue
 
 
 def _full() -> HttpError:

@@ -6,6 +6,8 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from duplexer.core.closing import State
+from duplexer.driver.observing import Traffic
+from duplexer.driver.sendqueue import Backlog, SendQueue
 
 if TYPE_CHECKING:
     from collections import deque
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from duplexer.core.session import Session
     from duplexer.core.staying import Staying
     from duplexer.http.messages import Request, Response
+    from duplexer.limits import Limits
 
 __all__ = ["ConnectionBase"]
 
@@ -26,7 +29,12 @@ class ConnectionBase:
 
     if TYPE_CHECKING:
         session: Session | None
+        limits: Limits
+        backlog: Backlog | None
+        written: int
         _id: uuid.UUID | None
+
+        def queue_made(self) -> None: ...
 
     #: the opening handshake's request, ``None`` before there is one
     request: Request | None
@@ -97,6 +105,37 @@ class ConnectionBase:
         while self.undelivered:
             yield self.undelivered[0]
             self.undelivered.popleft()
+
+    @property
+    def traffic(self) -> Traffic:
+        """Messages and bytes, each way, so far."""
+        session = self.session
+        if session is None:
+            return Traffic(0, 0, 0, 0)
+        return Traffic(session.assembler.serial, session.sent, session.received, self.written)
+
+    @property
+    def send_queue(self) -> Backlog | None:
+        """What waits because the peer does not read fast enough, and what became of it.
+
+        ``None`` without a queue. Give it a :class:`~duplexer.driver.sendqueue.SendQueue` to have
+        one, or to change its rules; ``None`` only while there is none.
+        """
+        return self.backlog
+
+    @send_queue.setter
+    def send_queue(self, rules: SendQueue | None) -> None:
+        if not isinstance(rules, SendQueue):
+            if rules is None and self.backlog is None:
+                return
+            raise TypeError(f"send_queue must be a SendQueue, not {type(rules).__name__}")
+        if self.staying is not None and self.staying.keep_unacknowledged:
+            raise ValueError("send_queue and keep_unacknowledged exclude each other: choose one")
+        if self.backlog is None:
+            self.backlog = Backlog(rules, self.limits)  # type: ignore[misc]  # as _id
+            self.queue_made()
+        else:
+            self.backlog.follow(rules)
 
     def explain(self) -> str:
         """Who closed, why, the last frame each way, the likely cause and its cure, as text."""

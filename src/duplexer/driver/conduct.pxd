@@ -6,6 +6,8 @@ from duplexer.core.session cimport Session
 
 cdef class Course:
     cdef public object limits, logger, request, response, subprotocol, staying, streaming, _id
+    cdef public object backlog, observer
+    cdef public Py_ssize_t written
     cdef public Session session
     cdef public bint is_server, lost
     cdef object _stash

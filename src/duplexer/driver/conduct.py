@@ -20,9 +20,10 @@ from duplexer.core import opcodes
 from duplexer.core.closing import Phase
 from duplexer.core.events import PingReceived, PongReceived
 from duplexer.core.prepared import Prepared
-from duplexer.core.session import Session
+from duplexer.core.session import Session, check_close
 from duplexer.driver.base import ConnectionBase
 from duplexer.driver.clock import suspended
+from duplexer.driver.sendqueue import put_rest
 from duplexer.driver.streaming import control_payload
 from duplexer.errors import ConcurrencyError, InvalidState
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     import uuid
 
     from duplexer.core.staying import Staying
+    from duplexer.driver.sendqueue import Backlog
     from duplexer.driver.steps import Read
     from duplexer.handshake.negotiate import Agreement
     from duplexer.http.messages import Request, Response
@@ -99,6 +101,9 @@ class Course:
         self.response: Response | None = None
         self.subprotocol: str | None = None
         self.staying: Staying | None = None
+        self.backlog: Backlog | None = None  # what waits for a peer that does not read
+        self.observer: Any = None
+        self.written = 0  # bytes handed to the byte stream, in all
         self.session: Session | None = None
         self._id: uuid.UUID | None = None
         #: who takes a message in pieces (see :class:`~duplexer.driver.streaming.Pieces`)
@@ -122,6 +127,8 @@ class Course:
             suspended=suspended(),
             staying=self.staying,
         )
+        if self.observer is not None:
+            self.observer.opened(self)
         if self.request is not None:
             self.request.headers.compact()  # most are never looked at again
         self.response.headers.compact()
@@ -167,7 +174,10 @@ class Course:
         session.charge(events, now)
         for event in events:
             if isinstance(event, PongReceived):
-                for token, latency in session.match_pong(event.data, now):
+                matched = session.match_pong(event.data, now)
+                if matched and self.observer is not None:
+                    self.observer.pong(self, session.latency)
+                for token, latency in matched:
                     if token is not None:
                         self.pong_came(token, latency)
             elif isinstance(event, PingReceived):
@@ -255,8 +265,12 @@ class Course:
 
     def put_close(self, code: int | None, reason: str, now: float) -> bool:
         """Send a Close; false if one has been sent before, or can be no more."""
+        session = self.open_session()
+        if self.backlog is not None:
+            check_close(code, reason)
+            put_rest(self)
         try:
-            self.open_session().send_close(code, reason, now)
+            session.send_close(code, reason, now)
         except InvalidState:
             return False
         return True
@@ -266,6 +280,7 @@ class Course:
         session = self.session
         if session is None or not session.cork.size or self.lost:
             return b""
+        self.written += session.cork.size
         return session.cork.take()
 
     # -- the end ---------------------------------------------------------------------------------
@@ -307,6 +322,10 @@ class Course:
                 self.ping_failed(token, session.closed_error())
         for extension in session.extensions:
             extension.release()
+        if self.backlog is not None:
+            self.backlog.abandon()
+        if self.observer is not None:
+            self.observer.ended(self)
 
     def stalled(self) -> TimeoutError:
         """The error of a peer that does not read what we write."""

@@ -22,8 +22,8 @@ def broadcast(
 
     Connections that are not open are passed over, and so are those in the middle of a fragmented
     message. One that has more than ``Limits.write_hard`` bytes to read first is failed with 1008:
-    it is not allowed to hold everybody's memory. ``raise_exceptions=True`` collects such failures
-    in an :exc:`ExceptionGroup`.
+    it is not allowed to hold everybody's memory. For those with a ``send_queue`` its rules hold in
+    place of both. ``raise_exceptions=True`` collects failures in an :exc:`ExceptionGroup`.
     """
     fan_out(connections, message, raise_exceptions, text)
 
@@ -47,16 +47,22 @@ def fan_out(
         session = connection.session
         if session is None or not session.is_open:
             continue
-        try:
-            if connection.fragmenting is not None:
-                raise BufferError("a fragmented message is being sent")
-            connection.send_nowait(prepared)
-        except BufferError as exc:
-            if connection.fragmenting is None:
-                session.fail(exc, 1008, "slow consumer")
-                connection.abort()
-            failures.append(exc)
-        except Exception as exc:  # noqa: BLE001 - one connection must not keep others waiting
-            failures.append(exc)
+        send_to(connection, prepared, failures)
     if failures and raise_exceptions:
         raise ExceptionGroup("broadcast failed", failures)
+
+
+def send_to(connection: Any, prepared: Prepared, failures: list[Exception]) -> None:
+    """Send to one of many, or fail it: nobody holds up the others, or holds their memory."""
+    busy = connection.fragmenting is not None and connection.backlog is None
+    try:
+        if busy:
+            raise BufferError("a fragmented message is being sent")
+        connection.send_nowait(prepared)
+    except BufferError as exc:
+        if not busy:
+            connection.session.fail(exc, 1008, "slow consumer")
+            connection.abort()
+        failures.append(exc)
+    except Exception as exc:  # noqa: BLE001 - one connection must not keep others waiting
+        failures.append(exc)

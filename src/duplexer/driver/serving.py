@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from duplexer.carriers.routes import Routes
 from duplexer.driver.accept import Serving
+from duplexer.driver.observing import Observer, observer_from
 from duplexer.driver.options import (
     UNSET,
     bounds_among,
@@ -15,6 +16,7 @@ from duplexer.driver.options import (
     server_extensions,
     staying_from,
 )
+from duplexer.driver.sendqueue import SendQueue
 from duplexer.handshake.server import SAME_HOST, ServerOptions
 from duplexer.http.messages import SERVER
 
@@ -65,6 +67,8 @@ class ServeBase:
         write_limit: int | tuple[int, int | None] = UNSET,
         heartbeat: Heartbeat | None = None,
         keep_unacknowledged: bool = False,
+        send_queue: SendQueue | None = None,
+        observer: Observer | Sequence[Observer] | None = None,
         ssl: ssl_module.SSLContext | None = None,
         logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
         create_connection: Callable[..., Any] | None = None,
@@ -77,8 +81,7 @@ class ServeBase:
 
         * ``origins``: whose pages may connect. By default those of the same host, and clients that
           send no Origin; a list of origins, patterns and ``None``; ``None`` for anybody.
-        * ``allowed_hosts``: names that a request may ask for, against DNS rebinding; by default
-          any.
+        * ``allowed_hosts``: names that a request may ask for (DNS rebinding); by default any.
         * ``subprotocols``, ``select_subprotocol(connection, offered)``: RFC 6455 1.9.
         * ``extensions``, ``compression``: ``"deflate"`` or ``None``.
         * ``process_request(connection, request)``: may give back a response instead of a
@@ -90,9 +93,10 @@ class ServeBase:
           ``limits`` has these bounds and all others.
         * ``heartbeat``: a :class:`~duplexer.core.heartbeat.Heartbeat` of each connection;
           ``keep_unacknowledged``: see ``unacknowledged`` of connections.
+        * ``send_queue``: a :class:`~duplexer.driver.sendqueue.SendQueue` for slow readers;
+          ``observer``: one :class:`~duplexer.driver.observing.Observer`, or several.
         * ``ssl``: an :class:`ssl.SSLContext` for ``wss:``.
-        * ``create_connection(server)`` makes connections of your own class; ``logger`` is used in
-          place of ``duplexer.server``.
+        * ``create_connection(server)`` makes connections; ``logger``: not ``duplexer.server``.
         """
         given = locals()
         check_arguments("serve", own, self.OWN_ARGUMENTS)
@@ -112,6 +116,8 @@ class ServeBase:
             select_subprotocol=select_subprotocol,
             routes=None if http is None else Routes(http),
             staying=staying_from(heartbeat, keep_unacknowledged),
+            send_queue=_checked_queue(send_queue, keep_unacknowledged),
+            observer=observer_from(observer),
         )
         self.handler = handler
         self.where = (host, port)
@@ -123,3 +129,12 @@ class ServeBase:
 
     def take_own(self) -> None:
         """Check ``own``, the front's own arguments."""
+
+
+def _checked_queue(send_queue: SendQueue | None, keep_unacknowledged: bool) -> SendQueue | None:
+    if send_queue is not None:
+        if not isinstance(send_queue, SendQueue):
+            raise TypeError(f"send_queue must be a SendQueue, not {type(send_queue).__name__}")
+        if keep_unacknowledged:
+            raise ValueError("send_queue and keep_unacknowledged exclude each other: choose one")
+    return send_queue

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 from duplexer.driver.base import ConnectionBase
+from duplexer.driver.sendqueue import put_off, put_one
 from duplexer.driver.streaming import WHOLE, Fragments, Pieces, check_message
 from duplexer.errors import ConnectionClosed, ConnectionClosedOK
 from duplexer.sync.keeper import KEEPER
@@ -115,7 +116,9 @@ class Connection(Pump, ConnectionBase):
     @property
     def buffered_amount(self) -> int:
         """Bytes that were sent and have not been handed to the kernel yet."""
-        return 0 if self.lost or self.session is None else self.wire.pending
+        if self.lost or self.session is None:
+            return 0
+        return self.wire.pending + (0 if self.backlog is None else self.backlog.bytes)
 
     # -- receiving -------------------------------------------------------------------------------
 
@@ -151,9 +154,47 @@ class Connection(Pump, ConnectionBase):
         if not isinstance(check_message(message), WHOLE):
             raise TypeError("message must be str or bytes-like: pieces are sent by send()")
         with self.mutex:
-            self.check_room(self.wire.pending)
+            if self.backlog is None:
+                self.check_room(self.wire.pending)
+            elif self._is_crowded():
+                if not put_off(self, message, text, compress):
+                    raise self.backlog.full()
+                return
             self.put(message, text, compress)
             self.push()
+
+    def queue_made(self) -> None:
+        """See :class:`~duplexer.driver.base.ConnectionBase`."""
+        self.detour = True
+
+    def _is_crowded(self) -> bool:
+        return self.fragmenting is not None or self.wire.pending > 0
+
+    def send_around(self, message: Any, text: bool | None, compress: bool | None) -> bool:
+        """See :class:`~duplexer.sync.pump.Pump`: the mutex is held."""
+        if self.backlog is None:
+            self.await_turn()
+            return False
+        while self._is_crowded():
+            if put_off(self, message, text, compress):
+                return True
+            self._sleep(None)
+        self.put(message, text, compress)
+        self.push()
+        return True
+
+    def put_queued(self) -> bool:
+        """See :class:`~duplexer.sync.pump.Pump`."""
+        session, backlog = self.open_session(), self.backlog
+        if backlog is None or not backlog.messages or self.fragmenting is not None:
+            return False
+        while backlog.messages and session.is_open and session.cork.size <= self.limits.write_high:
+            put_one(self)
+        return session.cork.size > 0
+
+    def settle_now(self) -> None:
+        """Write what there is, and see to the end; the mutex is held."""
+        self.settle(monotonic())
 
     def checked(self, message: Any) -> Any:
         """See :class:`~duplexer.sync.pump.Pump`."""
@@ -166,8 +207,11 @@ class Connection(Pump, ConnectionBase):
         """See :class:`~duplexer.sync.pump.Pump`."""
         with self.mutex:
             self.await_turn()
+            while self.backlog is not None and self.backlog.messages and not self.lost:
+                self._sleep(None)
             fragments = Fragments(self.open_session(), text, compress)
             self.fragmenting = threading.get_ident()
+            self.detour = True
         try:
             for piece in pieces:
                 with self.mutex:
@@ -185,6 +229,9 @@ class Connection(Pump, ConnectionBase):
         finally:
             with self.mutex:
                 self.fragmenting = None
+                self.detour = self.backlog is not None
+                if self.detour:
+                    self.settle_now()
                 self.changed.notify_all()
         self.finish(mark)
 

@@ -9,7 +9,7 @@ cdef class Pump(Course):
     cdef public Wire wire
     cdef readonly object mutex, changed
     cdef public object fragmenting, deserted
-    cdef public bint receiver
+    cdef public bint receiver, detour
     cdef readonly bint reading
     cdef readonly double wakes_at
     cdef readonly Py_ssize_t visits

@@ -80,6 +80,7 @@ class Pump(Course):
         self.changed = threading.Condition(self.mutex)
         self.receiver = False  # a thread waits in recv()
         self.fragmenting: int | None = None  # the thread whose fragments are under way
+        self.detour = False  # they are, or there is a send queue
         self.deserted: Pieces | None = None  # it was forgotten in the middle of a message
         self.reading = False  # a thread reads, without the mutex
         self.wakes_at = 0.0  # when it looks round, at the latest
@@ -296,10 +297,13 @@ class Pump(Course):
             data = self.outgoing()
             if data:
                 wire.put(data)
-            if wire.pending or not session.congested:
-                session.congested = wire.pending > 0
+            if wire.pending:
+                session.congested = True
                 return
-            session.resume_sending()
+            if session.congested:
+                session.resume_sending()
+            elif not (self.detour and self.put_queued()):
+                return
 
     def _break(self, error: OSError) -> None:
         # It cannot be written to any more. What the peer said before may still be there.
@@ -416,12 +420,20 @@ class Pump(Course):
                 self.send_pieces(message, text, compress)
                 return
         with self.mutex:
-            if self.fragmenting is not None:
-                self.await_turn()
+            if self.detour and self.send_around(message, text, compress):
+                return
             self.put(message, text, compress)
             mark = self.push(True)
         if mark:
             self.finish(mark)
+
+    def send_around(self, message: Any, text: bool | None, compress: bool | None) -> bool:
+        """What to do first while ``detour`` is set; true if that has sent it."""
+        raise NotImplementedError
+
+    def put_queued(self) -> bool:
+        """The peer reads again: put some of what waits; false if nothing does."""
+        raise NotImplementedError
 
     def checked(self, message: Any) -> Any:
         """``message`` as it can be sent, whole or in pieces."""

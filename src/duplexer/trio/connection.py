@@ -14,6 +14,7 @@ from trio.lowlevel import (
 )
 
 from duplexer.driver.conduct import converted
+from duplexer.driver.sendqueue import put_off
 from duplexer.driver.streaming import WHOLE, AsyncPieces, Fragments, check_message
 from duplexer.errors import ConnectionClosedOK
 from duplexer.trio.life import Life
@@ -94,7 +95,8 @@ class Connection(Life):
         """Bytes that were sent and have not been handed to the kernel yet."""
         if self.session is None or self.lost:
             return 0
-        return self.session.cork.size + self.outbox.size
+        queued = 0 if self.backlog is None else self.backlog.bytes
+        return queued + self.session.cork.size + self.outbox.size
 
     # -- receiving -------------------------------------------------------------------------------
 
@@ -162,6 +164,9 @@ class Connection(Life):
             if not isinstance(message, WHOLE):
                 await self._send_fragments(_Each(message), text, compress)
                 return
+        if self.backlog is not None:
+            await self._send_queued(message, text, compress)
+            return
         if self.write_paused or self._line.locked():
             async with self.my_turn():
                 await self.drain()
@@ -170,6 +175,23 @@ class Connection(Life):
         else:
             self.put(message, text, compress)
         await self._handed_over()
+
+    async def _send_queued(self, message: Any, text: bool | None, compress: bool | None) -> None:
+        while self.is_crowded():
+            if put_off(self, message, text, compress):
+                break
+            await self._sent.park()
+        else:
+            self.put(message, text, compress)
+            self.flush()
+        await cancel_shielded_checkpoint()
+
+    def queue_made(self) -> None:
+        """See :class:`~duplexer.driver.base.ConnectionBase`."""
+
+    def settle_now(self) -> None:
+        """Write what there is, and see to the end."""
+        self.settle()
 
     async def _handed_over(self) -> None:
         self.flush()
@@ -187,7 +209,12 @@ class Connection(Life):
         Raises :exc:`BufferError` when more than ``Limits.write_hard`` bytes are buffered: the peer
         does not read. Otherwise as ``send()``; fragmented messages need ``send()``.
         """
-        self.check_room(self.buffered_amount)
+        if self.backlog is None:
+            self.check_room(self.buffered_amount)
+        elif self.is_crowded():
+            if not put_off(self, message, text, compress):
+                raise self.backlog.full()
+            return
         self.put(message, text, compress)
         self.flush()
 
@@ -195,6 +222,8 @@ class Connection(Life):
         self, messages: _Each, text: bool | None, compress: bool | None
     ) -> None:
         async with self.my_turn():
+            while self.backlog is not None and self.backlog.messages and not self.lost:
+                await self._sent.park()
             fragments = Fragments(self.open_session(), text, compress)
             self.fragmenting = fragments
             try:
@@ -209,6 +238,9 @@ class Connection(Life):
                 raise
             finally:
                 self.fragmenting = None
+                if self.backlog is not None and not self.lost:
+                    self.put_queued()
+                    self._sent.unpark_all()
 
     @enable_ki_protection
     async def ping(self, data: Any = None) -> Pong:

@@ -31,6 +31,7 @@ from trio.lowlevel import (
 from duplexer.driver.conduct import Conduct, Fate
 from duplexer.driver.outbox import Outbox
 from duplexer.driver.progress import bytes_acked
+from duplexer.driver.sendqueue import put_one
 from duplexer.trio.opening import BROKEN, READ_SIZE, cause_of, hidden_nursery, seconds
 
 if TYPE_CHECKING:
@@ -375,6 +376,21 @@ class Life(Conduct):
         if session.restless():
             self._set_alarm()
 
+    def is_crowded(self) -> bool:
+        """Whether what is sent now has to wait in the send queue."""
+        return self.write_paused or self.fragmenting is not None
+
+    def put_queued(self) -> None:
+        """The peer reads again: send what waits, as long as it does."""
+        backlog, session = self.backlog, self.open_session()
+        while backlog is not None and backlog.messages and session.is_open:
+            if self.is_crowded():
+                return
+            put_one(self)
+            if session.cork.size > self.limits.write_high:
+                self.flush()
+        self.flush()
+
     def _call_writer(self) -> None:
         if self._idle is not None:
             self._idle.set()
@@ -418,6 +434,8 @@ class Life(Conduct):
             self.write_paused = False
             self.open_session().resume_sending()
             self.flush()
+            if self.backlog is not None:
+                self.put_queued()
             self._sent.unpark_all()
         elif not self.outbox.size:
             self._sent.unpark_all()

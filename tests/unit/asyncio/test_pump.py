@@ -179,7 +179,7 @@ async def test_a_message_for_many_is_framed_once() -> None:
     closed = Played()
     closed.session = None
     paused = Played()
-    paused.write_paused = True
+    paused.crowded = True
     failures: list[Exception] = []
     others = fan_out([*wires, closed, paused], Prepared("hello"), failures)
     assert others == [paused]
