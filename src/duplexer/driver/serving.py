@@ -91,9 +91,8 @@ class ServeBase:
         * ``server_header``, ``open_timeout``, ``ping_interval``, ``ping_timeout``,
           ``close_timeout``, ``max_size``, ``max_queue``, ``write_limit``: as in ``websockets``;
           ``limits`` has these bounds and all others.
-        * ``heartbeat``: a :class:`~duplexer.core.heartbeat.Heartbeat` of each connection;
-          ``keep_unacknowledged``: see ``unacknowledged`` of connections.
-        * ``send_queue``: a :class:`~duplexer.driver.sendqueue.SendQueue` for slow readers;
+        * ``heartbeat``: a :class:`~duplexer.core.heartbeat.Heartbeat`; ``keep_unacknowledged``: see
+          ``unacknowledged``; ``send_queue``: a :class:`~duplexer.driver.sendqueue.SendQueue`;
           ``observer``: one :class:`~duplexer.driver.observing.Observer`, or several.
         * ``ssl``: an :class:`ssl.SSLContext` for ``wss:``.
         * ``create_connection(server)`` makes connections; ``logger``: not ``duplexer.server``.
