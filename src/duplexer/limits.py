@@ -122,6 +122,14 @@ class Limits:
     refusal_log_rate: float = 1.0  #: lines a second about handshakes that were refused ...
     refusal_log_burst: int = 20  #: ... and at once; of the rest, the next line tells the number
 
+    # -- several worker processes ----------------------------------------------------------------
+    max_groups: int = 1000  #: that one connection may be in
+    bus_queue: int = 8 * MiB  #: bytes of broadcasts waiting for another worker; beyond: dropped
+    bus_message: int = 16 * MiB  #: of one broadcast to other workers; beyond: ValueError
+    worker_backoff: float = 0.5  #: before a worker that crashed again is replaced; doubles ...
+    worker_backoff_max: float = 30.0  #: ... up to this ...
+    worker_steady: float = 10.0  #: ... until one has lived so long
+
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import ssl as ssl_module
     from collections.abc import Callable
 
-__all__ = ["Acceptor", "TlsAcceptor", "listen"]
+__all__ = ["Acceptor", "Several", "TlsAcceptor", "listen"]
 
 #: Connections that are accepted before those that are open have their turn.
 BATCH = 64
@@ -37,7 +37,9 @@ async def listen(
 ) -> list[socket.socket]:
     """Bound sockets as ``loop.create_server`` (``create_unix_server``) would make them."""
     given = kwargs.get("sock")
-    if given is not None:
+    if isinstance(given, list):
+        sockets = [_checked(one, kwargs) for one in given]
+    elif given is not None:
         sockets = [_checked(given, kwargs)]
     else:
         sockets = await _bound(loop, unix, kwargs)
@@ -277,3 +279,34 @@ class _Quiet:
             self._logger.debug("%s: %r", context.get("message"), exc)
         else:
             self._wrapped.call_exception_handler(context)
+
+
+class Several:
+    """Servers of one socket each, as one."""
+
+    def __init__(self, servers: list[Any]) -> None:
+        self._servers = servers
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """The listening sockets."""
+        return tuple(sock for server in self._servers for sock in server.sockets)
+
+    def is_serving(self) -> bool:
+        """Whether they accept connections."""
+        return all(server.is_serving() for server in self._servers)
+
+    async def start_serving(self) -> None:
+        """Accept connections from now on."""
+        for server in self._servers:
+            await server.start_serving()
+
+    def close(self) -> None:
+        """Stop accepting, and close the listening sockets."""
+        for server in self._servers:
+            server.close()
+
+    async def wait_closed(self) -> None:
+        """Wait until all are closed."""
+        for server in self._servers:
+            await server.wait_closed()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import copy
 import functools
 import logging
 from typing import TYPE_CHECKING, Any, Self
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import aiofastnet
 
 from duplexer.asyncio import tcp
-from duplexer.asyncio.accepting import Acceptor, TlsAcceptor, listen
+from duplexer.asyncio.accepting import Acceptor, Several, TlsAcceptor, listen
 from duplexer.asyncio.connection import Connection, Listener
 from duplexer.asyncio.pump import fan_out as fan_out_quickly
 from duplexer.asyncio.pump import pump_of
@@ -52,6 +53,9 @@ _SERVER_ARGUMENTS = frozenset(
         "ssl_shutdown_timeout",
     }
 )
+
+#: Those of them that say nothing about the sockets.
+_KEPT = frozenset({"backlog", "keep_alive", "ssl_handshake_timeout", "ssl_shutdown_timeout"})
 
 
 class ServerConnection(RosterEntry, Connection):
@@ -304,8 +308,21 @@ class serve(ServeBase):  # noqa: N801 - a verb, as in ``websockets``
             server.server = await _accept(server, factory, unix, self.context, kwargs)
             return server
         create = aiofastnet.create_unix_server if unix else aiofastnet.create_server
-        server.server = await create(server.loop, factory, ssl=self.context, **kwargs)
+        create = functools.partial(create, server.loop, factory, ssl=self.context)
+        given = kwargs.get("sock")
+        if isinstance(given, list):
+            server.server = Several([await create(**{**kwargs, "sock": one}) for one in given])
+        else:
+            server.server = await create(**kwargs)
         return server
+
+    def on(self, sockets: list[socket.socket]) -> serve:
+        """The same on ``sockets``, which are bound already, whatever the address was."""
+        other = copy.copy(self)
+        other.where = (None, None)
+        kept = {name: value for name, value in self.own.items() if name in _KEPT}
+        other.own = {**kept, "sock": sockets}
+        return other
 
     def __await__(self) -> Generator[Any, None, Server]:
         return self._start().__await__()
@@ -362,3 +379,6 @@ def broadcast(
     See :func:`~duplexer.driver.fanning.broadcast` for who is passed over.
     """
     fan_out(connections, message, raise_exceptions, text, fan_out_quickly)
+    publish = getattr(connections, "publish", None)
+    if publish is not None:  # a Group: other workers have members of it
+        publish(message, text)

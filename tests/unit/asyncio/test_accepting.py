@@ -6,12 +6,17 @@ import asyncio
 import errno
 import logging
 import socket
+import ssl
 from typing import Any
 
 import pytest
+import trustme
 
 from duplexer.asyncio import accepting, netio, tcp
+from duplexer.asyncio.client import connect
 from duplexer.asyncio.pump import pump_of
+from duplexer.asyncio.server import serve
+from tests.unit.asyncio.conftest import echo
 
 pytestmark = pytest.mark.skipif(not tcp.available(), reason="needs epoll")
 
@@ -142,3 +147,26 @@ async def test_a_socket_that_is_given_is_used_itself() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wrong:
         with pytest.raises(ValueError, match="a stream socket was expected"):
             await accepting.listen(loop, unix=False, sock=wrong)
+
+
+@pytest.mark.parametrize("epoll", [True, False])
+async def test_several_sockets_with_tls_are_one_server(
+    epoll: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not epoll:
+        monkeypatch.setattr(tcp, "available", lambda: False)
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    uris = [f"wss://127.0.0.1:{sock.getsockname()[1]}" for sock in sockets]
+    async with serve(echo, "elsewhere.invalid", 1, ssl=context).on(sockets) as server:
+        assert server.is_serving() and len(server.sockets) == 2
+        await server.start_serving()
+        for uri in uris:
+            async with connect(uri, proxy=None, ssl=trusting) as ws:
+                await ws.send("x")
+                assert await ws.recv() == "x"
+    assert not server.is_serving()

@@ -1,0 +1,123 @@
+"""The bus: what a worker tells the others, over a Unix socket to each of them.
+
+It never waits. What a worker does not take in time is dropped for it once ``Limits.bus_queue``
+bytes are waiting, counted on both sides, and said in both logs: nobody is deaf without knowing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from duplexer.asyncio.server import broadcast
+from duplexer.core.prepared import Prepared
+from duplexer.workers import groups
+from duplexer.workers.parcels import BINARY, MISSED, TEXT, Unpacker, missed, pack
+
+if TYPE_CHECKING:
+    import socket
+
+    from duplexer.limits import Limits
+
+__all__ = ["Bus"]
+
+#: A parcel's own bytes, its name included.
+_WRAPPING = 1 << 17
+
+
+class Link(asyncio.Protocol):
+    """One other worker."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._unpacker = Unpacker(bus.limits.bus_message + _WRAPPING)
+        self._transport: Any = None
+        self._missing = 0  # parcels dropped since the last one that was sent
+
+    def connection_made(self, transport: Any) -> None:
+        """Part of asyncio's Protocol."""
+        self._transport = transport
+
+    def send(self, parcel: bytes) -> None:
+        """Send it, or drop it."""
+        waiting = self._transport.get_write_buffer_size()
+        if waiting and waiting + len(parcel) > self._bus.limits.bus_queue:
+            self._missing += 1
+            self._bus.dropped += 1
+            if self._missing == 1:
+                self._bus.logger.error(
+                    "another worker is %d bytes behind: broadcasts to it are dropped "
+                    "(Limits.bus_queue)",
+                    waiting,
+                )
+            return
+        if self._missing:
+            self._transport.write(missed(self._missing))
+            self._missing = 0
+        self._transport.write(parcel)
+
+    def data_received(self, data: bytes) -> None:
+        """Part of asyncio's Protocol."""
+        for kind, name, message in self._unpacker.feed(data):
+            if kind == MISSED:
+                self._bus.missed(Unpacker.count(message))
+            else:
+                self._bus.deliver(name.decode(), message, kind == TEXT)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Part of asyncio's Protocol: the other worker has ended."""
+        self._bus.links.discard(self)
+
+    def close(self) -> None:
+        """Say no more."""
+        self._transport.close()
+
+
+class Bus:
+    """This worker's end of it."""
+
+    def __init__(self, limits: Limits, logger: logging.Logger | None = None) -> None:
+        self.limits = limits
+        self.logger = logger or logging.getLogger("duplexer.workers")
+        self.links: set[Link] = set()
+        self.dropped = 0  #: broadcasts that other workers did not take in time, in all
+        self.lost = 0  #: broadcasts that did not reach us, in all
+
+    async def join(self, sock: socket.socket) -> None:
+        """There is one more worker, at the other end of ``sock``."""
+        sock.setblocking(False)
+        loop = asyncio.get_running_loop()
+        _, link = await loop.create_connection(lambda: Link(self), sock=sock)
+        self.links.add(link)
+
+    def publish(self, name: str, prepared: Prepared) -> None:
+        """Tell the other workers."""
+        body = prepared.data
+        if len(body) > self.limits.bus_message:
+            raise ValueError(
+                f"a broadcast of {len(body)} bytes is too long for other workers: raise "
+                "Limits.bus_message or send less"
+            )
+        if self.links:
+            parcel = pack(TEXT if groups.is_text(prepared) else BINARY, name.encode(), body)
+            for link in self.links:
+                link.send(parcel)
+
+    def deliver(self, name: str, message: bytes, text: bool) -> None:
+        """Another worker says ``message`` to a group: our part of it hears it."""
+        here = groups.members(name)
+        if here:
+            broadcast(tuple(here), Prepared(message, text))
+
+    def missed(self, count: int) -> None:
+        """Another worker had ``count`` broadcasts for us that we did not take in time."""
+        self.lost += count
+        self.logger.error(
+            "%d broadcasts of another worker did not reach this one (Limits.bus_queue)", count
+        )
+
+    def close(self) -> None:
+        """Leave."""
+        for link in tuple(self.links):
+            link.close()

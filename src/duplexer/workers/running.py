@@ -1,0 +1,119 @@
+"""``run``: a server from its start to its end, in one process or in several."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from duplexer.workers.sockets import bind, bind_unix, inherited, notify, unlink
+from duplexer.workers.working import Leaving, work
+
+if TYPE_CHECKING:
+    from duplexer.asyncio.server import Server, serve
+
+__all__ = ["run"]
+
+
+def run(
+    serving: serve,
+    *,
+    workers: int | None = None,
+    over: float | None = None,
+    notice: float = 0.0,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    on_ready: Callable[[Server], Any] | None = None,
+) -> None:
+    """Run a server until it is told to stop, in ``workers`` processes if that is given::
+
+        run(serve(handler, "0.0.0.0", 8765), workers=4)
+
+    SIGTERM drains it (see ``Server.drain()`` for ``over`` and ``notice``), SIGINT closes it, a
+    second one ends everything at once. SIGHUP reads certificates anew (those of a
+    :class:`~duplexer.workers.certificates.Certificates`) and replaces the workers, one by one.
+
+    Sockets that systemd has bound (``LISTEN_FDS``) are taken in place of the address. Limits hold
+    for each worker. ``on_ready(server)`` is called in each process when it serves. Leaves by
+    ``SystemExit`` when that was not by request. Call it in the main thread, with no loop running;
+    raises ``ValueError`` for numbers of workers that are none, ``OSError`` when it cannot listen.
+    """
+    leaving = Leaving(over=over, notice=notice)
+    given = inherited()
+    if workers is not None:
+        check_workers(workers)
+        sockets, path = ([given] * workers, None) if given else sockets_for(serving, workers)
+
+        def one(place: int, channel: socket.socket) -> int:
+            told = work(
+                lambda: serving,
+                leaving,
+                sockets=sockets[place],
+                channel=channel,
+                on_ready=on_ready,
+            )
+            with asyncio.Runner(loop_factory=loop_factory) as runner:
+                runner.run(told)
+            return 0
+
+        supervise(one, workers, serving, leaving, path)
+        return
+
+    def ready(server: Server) -> Any:
+        notify("READY=1")
+        return None if on_ready is None else on_ready(server)
+
+    reload = getattr(serving.context, "reload", None)
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(
+            work(lambda: serving, leaving, sockets=given or None, reload=reload, on_ready=ready)
+        )
+
+
+def check_workers(workers: int) -> None:
+    """Raises ``ValueError`` for a number of workers that there cannot be."""
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise ValueError(f"workers must be a number of processes from 1 on, not {workers!r}")
+    if not hasattr(os, "fork"):
+        raise ValueError("this system does not fork processes: leave workers out")
+
+
+def supervise(
+    one: Callable[[int, socket.socket], int],
+    workers: int,
+    serving: serve,
+    leaving: Leaving,
+    path: tuple[str, int] | None,
+) -> None:
+    """Keep ``workers`` processes that run ``one``; then remove the Unix socket at ``path``."""
+    from duplexer.workers.supervisor import Supervisor  # not where there is no fork
+
+    supervisor = Supervisor(
+        one,
+        workers,
+        serving.limits,
+        patience=leaving.patience(serving.limits),
+        on_reload=getattr(serving.context, "reload", lambda: None),
+    )
+    try:
+        status = supervisor.run()
+    finally:
+        if path is not None:
+            unlink(*path)
+    if status:
+        raise SystemExit(status)
+
+
+def sockets_for(
+    serving: serve, places: int, *, share: bool = False
+) -> tuple[list[list[socket.socket]], tuple[str, int] | None]:
+    """The sockets of each place, bound as ``serve`` was told; the Unix socket's path and inode."""
+    own = serving.own
+    if own.get("sock") is not None:
+        return [[own["sock"]]] * places, None
+    if own.get("_unix"):
+        sock = bind_unix(own["path"])
+        return [[sock]] * places, (own["path"], os.stat(own["path"]).st_ino)  # noqa: PTH116
+    host, port = serving.where
+    return bind(host, port, places, share=share or bool(own.get("reuse_port"))), None

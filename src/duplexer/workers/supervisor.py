@@ -1,0 +1,359 @@
+"""The process that starts workers, replaces those that end, and hears the signals.
+
+It runs no event loop and no code of the user's, so that nothing but a signal ends it. To each
+worker it has a channel, a pair of sockets, on which a byte is a word::
+
+    worker → supervisor    R  it serves
+    supervisor → worker    D  drain, S  stop, B  a socket comes along: one more worker on the bus
+
+When the channel ends the other side has ended: no worker outlives its supervisor for long.
+
+    SIGTERM  workers drain          SIGHUP  workers are replaced, one place after the other
+    SIGINT   workers stop           either of the first two again: everything ends at once
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from duplexer.limits import Limits
+from duplexer.workers.restarts import Restarts
+from duplexer.workers.sockets import notify
+
+__all__ = ["Supervisor", "exit_status"]
+
+#: After which workers that were told to leave, and had their time, are killed.
+_MARGIN = 5.0
+
+#: What a worker runs: it is given the number of its place and its channel; gives its exit status.
+Work = Callable[[int, socket.socket], int]
+
+
+@dataclasses.dataclass(eq=False, slots=True)
+class Worker:
+    """One process."""
+
+    place: int
+    pid: int
+    channel: socket.socket
+    started: float
+    ready: bool = False
+    told: bool = False  # to leave
+    replaces: Worker | None = None
+
+
+class Supervisor:
+    """Keeps ``places`` workers running until it is told to stop."""
+
+    def __init__(
+        self,
+        work: Work,
+        places: int,
+        limits: Limits,
+        *,
+        patience: float | None = None,
+        on_ready: Callable[[], None] = lambda: None,
+        on_reload: Callable[[], None] = lambda: None,
+        changed: Callable[[], bool] | None = None,
+        logger: logging.Logger | None = None,
+    ) -> None:
+        """``patience``: seconds in which workers that are told to leave have left.
+
+        ``on_ready`` is called when all workers serve for the first time, ``on_reload`` before they
+        are replaced; ``changed`` is asked every half second whether they are to be.
+        """
+        self._work = work
+        self._patience = patience
+        self._on_ready = on_ready
+        self._on_reload = on_reload
+        self._changed = changed
+        self._logger = logger or logging.getLogger("duplexer.workers")
+        self._limits = limits
+        self._workers: list[Worker] = []
+        self._restarts = [Restarts(limits) for _ in range(places)]
+        self._due: dict[int, float] = {}  # place → when its worker is to be started
+        self._rolling: list[int] = []  # places that wait for a new worker in place of the old one
+        self._signals: list[int] = []
+        self._was_ready = False
+        self._stopping = False
+        self._deadline: float | None = None
+        self._status = 0
+        self._selector: Any = None
+
+    # -- running ---------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Run until all workers have left; the exit status. To be called in the main thread."""
+        self._selector = selectors.DefaultSelector()
+        with self._listening_to_signals(), self._selector:
+            self._start(0)  # if that one cannot, the others need not try
+            while self._workers or self._due:
+                self._turn()
+        return self._status
+
+    @contextlib.contextmanager
+    def _listening_to_signals(self) -> Iterator[None]:
+        inner, outer = socket.socketpair()
+        for end in (inner, outer):
+            end.setblocking(False)
+        heard = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD]
+        before = {number: signal.getsignal(number) for number in heard}
+        woken = signal.set_wakeup_fd(outer.fileno(), warn_on_full_buffer=False)
+        for number in heard:
+            signal.signal(number, lambda number, _: self._signals.append(number))
+        self._selector.register(inner, selectors.EVENT_READ)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(woken)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            inner.close()
+            outer.close()
+
+    def _turn(self) -> None:
+        now = time.monotonic()
+        dues = [*self._due.values(), *([] if self._deadline is None else [self._deadline])]
+        wait = max(0.0, min(dues) - now) if dues else None
+        if self._changed is not None:
+            wait = 0.5 if wait is None else min(wait, 0.5)
+        for key, _ in self._selector.select(wait):
+            if key.data is None:
+                with contextlib.suppress(BlockingIOError):
+                    key.fileobj.recv(4096)
+            else:
+                self._hear(key.data)
+        signals, self._signals = self._signals, []
+        for number in signals:
+            self._on_signal(number)
+        self._reap()
+        now = time.monotonic()
+        for place in [place for place, due in self._due.items() if due <= now]:
+            del self._due[place]
+            self._start(place)
+        if self._deadline is not None and now >= self._deadline:
+            self._logger.error("workers did not leave in time and are killed")
+            self._kill()
+            self._deadline = None
+        if self._changed is not None and not self._stopping and self._changed():
+            self._reload()
+
+    def _on_signal(self, number: int) -> None:
+        if number == signal.SIGCHLD:
+            return
+        if number == signal.SIGHUP and not _terminal_is_gone():
+            self._reload()
+            return
+        if self._stopping:
+            self._status = 128 + number
+            self._kill()
+            return
+        self._stop(b"S" if number == signal.SIGINT else b"D")
+
+    # -- workers ---------------------------------------------------------------------------------
+
+    def _start(self, place: int, replaces: Worker | None = None) -> None:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        for other in self._workers:  # the new one finds its way to them when it looks
+            one, two = socket.socketpair()
+            if _tell(other.channel, b"B", one):
+                _tell(ours, b"B", two)
+            one.close()
+            two.close()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if not pid:
+            self._become_worker(place, theirs, ours)
+        theirs.close()
+        worker = Worker(place, pid, ours, time.monotonic(), replaces=replaces)
+        self._workers.append(worker)
+        self._selector.register(ours, selectors.EVENT_READ, worker)
+
+    def _become_worker(self, place: int, channel: socket.socket, ours: socket.socket) -> None:
+        status = 70
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGTERM, signal.SIGCHLD):
+                signal.signal(number, signal.SIG_DFL)
+            for number in (signal.SIGINT, signal.SIGHUP):  # of a terminal: the supervisor's affair
+                signal.signal(number, signal.SIG_IGN)
+            ours.close()
+            for key in list(self._selector.get_map().values()):
+                key.fileobj.close()
+            self._selector.close()
+            status = self._work(place, channel)
+        except SystemExit as leaving:
+            status = leaving.code if isinstance(leaving.code, int) else 1
+        except BaseException:  # whatever it was, it must not go on as a second supervisor
+            self._logger.exception("a worker failed")
+        finally:
+            with contextlib.suppress(Exception):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(status)
+
+    def _hear(self, worker: Worker) -> None:
+        try:
+            words = worker.channel.recv(64)
+        except BlockingIOError:
+            return
+        except OSError:
+            words = b""
+        if not words:  # it ends: waitpid() is going to say so
+            self._selector.unregister(worker.channel)
+            worker.channel.close()
+            return
+        if b"R" in words:
+            self._on_worker_ready(worker)
+
+    def _on_worker_ready(self, worker: Worker) -> None:
+        worker.ready = True
+        if worker.replaces is not None:
+            self._tell_to_leave(worker.replaces, b"D")
+            worker.replaces = None
+            self._roll()
+        places = {each.place for each in self._workers} | set(self._due)
+        for place in range(len(self._restarts)):
+            if place not in places and not self._stopping:
+                self._start(place)
+        if not self._was_ready and self._serving_places() == len(self._restarts):
+            self._was_ready = True
+            self._on_ready()
+            notify("READY=1")
+
+    def _serving_places(self) -> int:
+        return len({each.place for each in self._workers if each.ready and not each.told})
+
+    def _reap(self) -> None:
+        for worker in list(self._workers):
+            try:
+                pid, status = os.waitpid(worker.pid, os.WNOHANG)
+            except ChildProcessError:
+                pid, status = worker.pid, 0
+            if pid:
+                self._workers.remove(worker)
+                if worker.channel.fileno() >= 0:
+                    self._selector.unregister(worker.channel)
+                    worker.channel.close()
+                self._on_worker_end(worker, status)
+
+    def _on_worker_end(self, worker: Worker, status: int) -> None:
+        for other in self._workers:
+            if other.replaces is worker:
+                other.replaces = None
+        if worker.told or self._stopping:
+            return
+        if worker.replaces is not None:
+            self._logger.error(
+                "the new worker %s before it served: the old ones go on", exit_status(status)
+            )
+            self._rolling.clear()
+            return
+        if not worker.ready and not self._was_ready and not self._serving_places():
+            self._status = os.waitstatus_to_exitcode(status) or 1
+            self._status = self._status if self._status > 0 else 128 - self._status
+            self._stop(b"S")
+            return
+        delay = self._restarts[worker.place].delay(time.monotonic() - worker.started)
+        self._logger.error(
+            "worker %d %s: it is replaced%s",
+            worker.pid,
+            exit_status(status),
+            f" in {delay:g} s" if delay else "",
+        )
+        self._due[worker.place] = time.monotonic() + delay
+
+    # -- leaving and reloading ---------------------------------------------------------------------
+
+    def _tell_to_leave(self, worker: Worker, how: bytes) -> None:
+        worker.told = True
+        _tell(worker.channel, how)
+
+    def _stop(self, how: bytes) -> None:
+        notify("STOPPING=1")
+        self._stopping = True
+        self._due.clear()
+        self._rolling.clear()
+        for worker in self._workers:
+            self._tell_to_leave(worker, how)
+        if self._patience is not None:
+            self._deadline = time.monotonic() + self._patience + _MARGIN
+
+    def _kill(self) -> None:
+        self._stopping = True
+        self._due.clear()
+        for worker in self._workers:
+            worker.told = True
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGKILL)
+
+    def _reload(self) -> None:
+        if self._stopping or not self._was_ready:
+            return
+        try:
+            self._on_reload()
+        except Exception as error:  # noqa: BLE001 - the old ones go on
+            self._logger.error("not reloaded: %s", error)
+            return
+        waiting = bool(self._rolling)
+        self._rolling = list(range(len(self._restarts)))
+        if not waiting and not any(each.replaces for each in self._workers):
+            self._roll()
+
+    def _roll(self) -> None:
+        # One place after the other, so that a mistake in the new code costs nothing.
+        while self._rolling and not self._stopping:
+            place = self._rolling.pop(0)
+            for worker in self._workers:
+                if worker.place == place and worker.ready and not worker.told:
+                    self._start(place, replaces=worker)
+                    return
+
+
+def _tell(channel: socket.socket, word: bytes, sock: socket.socket | None = None) -> bool:
+    """Whether it could be said: the worker may have ended, or not have listened for long."""
+    try:
+        if sock is None:
+            channel.send(word)
+        else:
+            socket.send_fds(channel, [word], [sock.fileno()])
+    except OSError:
+        return False
+    return True
+
+
+def exit_status(status: int) -> str:
+    """A status of ``waitpid()`` in words."""
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"ended with status {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"
+
+
+def _terminal_is_gone() -> bool:
+    """Whether SIGHUP means what its name says: there was a terminal, and it was closed."""
+    import termios
+
+    try:
+        fd = sys.stdin.fileno()
+        termios.tcgetattr(fd)
+    except (termios.error, OSError) as error:
+        return bool(error.args and error.args[0] == 5)  # EIO
+    except (AttributeError, ValueError):
+        return False
+    return False

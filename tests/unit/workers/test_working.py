@@ -1,0 +1,129 @@
+"""A server that does what its supervisor says. What signals do is in test_running.py."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from typing import Any
+
+import pytest
+
+from duplexer.asyncio.client import connect
+from duplexer.asyncio.server import Server, broadcast, serve
+from duplexer.errors import ConnectionClosed
+from duplexer.limits import Limits
+from duplexer.workers.groups import Group
+from duplexer.workers.sockets import bind
+from duplexer.workers.working import Leaving, work
+
+PATIENCE = 20.0
+
+
+async def echo(ws: Any) -> None:
+    Group("all").add(ws)
+    async for message in ws:
+        await ws.send(message)
+
+
+class Office:
+    """A worker within this process, and our end of its channel."""
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = socket.socketpair()
+        ((self.sock,),) = bind("127.0.0.1", 0)
+        self.uri = f"ws://127.0.0.1:{self.sock.getsockname()[1]}"
+        self.server: Server | None = None
+
+    def begin(self, leaving: Leaving | None = None) -> asyncio.Task[None]:
+        return asyncio.ensure_future(
+            work(
+                lambda: serve(echo),
+                leaving or Leaving(),
+                sockets=[self.sock],
+                channel=self.theirs,
+                on_ready=self.on_ready,
+            )
+        )
+
+    async def on_ready(self, server: Server) -> None:
+        self.server = server
+
+    async def until_ready(self) -> None:
+        self.ours.setblocking(False)
+        word = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self.ours, 1), PATIENCE)
+        assert word == b"R"
+
+    def close(self) -> None:
+        self.ours.close()
+        self.theirs.close()
+        self.sock.close()
+
+
+@pytest.fixture
+def office() -> Any:
+    one = Office()
+    yield one
+    one.close()
+
+
+@pytest.mark.parametrize(("word", "code"), [(b"D", 1012), (b"S", 1001), (b"", 1012)])
+async def test_words_of_the_supervisor(office: Office, word: bytes, code: int) -> None:
+    task = office.begin()
+    await office.until_ready()
+    async with connect(office.uri, proxy=None) as ws:
+        await ws.send("x")
+        assert await ws.recv() == "x"
+        if word:
+            office.ours.send(word)
+        else:  # it has ended
+            office.ours.close()
+        with pytest.raises(ConnectionClosed) as closed:
+            await asyncio.wait_for(ws.recv(), PATIENCE)
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == code
+    await asyncio.wait_for(task, PATIENCE)
+
+
+async def test_a_stop_ends_a_drain(office: Office) -> None:
+    task = office.begin(Leaving(notice=3600))
+    await office.until_ready()
+    office.ours.send(b"D")
+    async with asyncio.timeout(PATIENCE):
+        while office.server is None or not office.server.leaving:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    office.ours.send(b"S")
+    await asyncio.wait_for(task, PATIENCE)
+
+
+async def test_a_signal_of_its_own_drains_it(office: Office) -> None:
+    task = office.begin()
+    await office.until_ready()
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(task, PATIENCE)
+
+
+async def test_it_is_on_the_bus_before_it_serves(office: Office) -> None:
+    other, its = socket.socketpair()
+    with other:
+        socket.send_fds(office.ours, [b"B"], [its.fileno()])
+        its.close()
+        task = office.begin()
+        await office.until_ready()
+        async with connect(office.uri, proxy=None) as ws:
+            await ws.send("x")
+            assert await ws.recv() == "x"
+            broadcast(Group("all"), "to all")
+            assert await ws.recv() == "to all"
+        other.setblocking(False)
+        told = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(other, 100), PATIENCE)
+        assert told.endswith(b"allto all")
+        office.ours.send(b"S")
+        await asyncio.wait_for(task, PATIENCE)
+
+
+def test_how_long_leaving_may_take() -> None:
+    limits = Limits(drain_time=10, handler_timeout=20, close_timeout=5)
+    assert Leaving().patience(limits) == 35
+    assert Leaving(over=1, notice=2).patience(limits) == 28
+    assert Leaving().patience(Limits(handler_timeout=None)) is None
