@@ -118,8 +118,7 @@ class ServeBase:
             send_queue=_checked_queue(send_queue, keep_unacknowledged),
             observer=observer_from(observer),
         )
-        self.handler = handler
-        self.where = (host, port)
+        self.handler, self.where = handler, (host, port)
         self.context = ssl
         self.logger = logger or logging.getLogger("duplexer.server")
         self.create_connection = create_connection
