@@ -230,9 +230,7 @@ async def test_a_peer_that_never_reads_is_dropped(front):
     limits = Limits(send_timeout=0.3)
     async with front.serve(handler, limits=limits, compression=None) as server:
         async with front.raw(server, receive_buffer=4096):
-            started = front.now()
             await front.until(lambda: problems)
-            assert front.now() - started < 2
             exc = problems[0]
             assert isinstance(exc.__cause__, TimeoutError)
             assert "send_timeout" in exc.explain()

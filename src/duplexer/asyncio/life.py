@@ -16,6 +16,7 @@ from duplexer.core.closing import Phase
 from duplexer.core.events import PingReceived, PongReceived
 from duplexer.core.session import Session
 from duplexer.driver.clock import suspended
+from duplexer.driver.progress import bytes_acked
 from duplexer.errors import InvalidState
 
 if TYPE_CHECKING:
@@ -172,7 +173,8 @@ class Life(Handshaking):
             self._expire_opening(now)
             return
         if self.write_paused:
-            session.note_written(self.written - self.transport.get_write_buffer_size())
+            left, acked = self._progress()
+            session.note_written(left if acked < 0 else acked)
         abort = session.expire(now, suspended())
         self._flush()
         if abort:
@@ -201,7 +203,12 @@ class Life(Handshaking):
         if self.limits.send_timeout is not None and self._stall is None:
             self.watch_stall(self.limits.send_timeout, None)
 
-    def watch_stall(self, timeout: float, before: int | None) -> None:
+    def _progress(self) -> tuple[int, int]:
+        # Bytes that have left us, and those of them that the peer has got.
+        left = self.written - self.transport.get_write_buffer_size()
+        return left, bytes_acked(self.transport.get_extra_info("socket"))
+
+    def watch_stall(self, timeout: float, before: tuple[int, int] | None) -> None:
         """Nobody may hold our memory by not reading: some bytes leave in each ``send_timeout``.
 
         However many have been added meanwhile: of those that were ``before`` some must have left.
@@ -209,8 +216,8 @@ class Life(Handshaking):
         self._stall = None
         if not self.write_paused or self.lost:
             return
-        left = self.written - self.transport.get_write_buffer_size()
-        if before is not None and left <= before:
+        left = self._progress()
+        if left == before:
             if self.session is not None and self.session.error is None:
                 self.session.error = TimeoutError(
                     f"the peer did not read for {timeout} s (Limits.send_timeout)"

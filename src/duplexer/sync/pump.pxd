@@ -16,6 +16,7 @@ cdef class Pump(Course):
     cdef Py_ssize_t _seen
     cdef readonly Py_ssize_t _polling, _sleeping
     cdef double _now, _due, _moved
+    cdef long long _acked
     cdef bint _finished, _ended
     cdef object _broken
     cdef readonly tuple _addresses
@@ -31,7 +32,7 @@ cdef class Pump(Course):
     cdef _arrived(self, Py_ssize_t n, object error, bint writable)
     @cython.locals(wire=Wire, session=Session, k=Py_ssize_t, late=list)
     cdef _feed(self, Py_ssize_t n, double now)
-    @cython.locals(session=Session, wire=Wire, stalled=double, over=bint)
+    @cython.locals(session=Session, wire=Wire, stalled=double, over=bint, acked=longlong)
     cpdef settle(self, double now, bint writable=*, bint attended=*)
     @cython.locals(session=Session, wire=Wire)
     cdef _write(self, double now, bint writable)

@@ -21,6 +21,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from duplexer.driver.conduct import Course, Fate, converted
+from duplexer.driver.progress import bytes_acked
 from duplexer.driver.streaming import WHOLE
 from duplexer.errors import ConcurrencyError, ConnectionClosed
 from duplexer.sync.keeper import KEEPER, READ, WRITE
@@ -91,6 +92,7 @@ class Pump(Course):
         self._now = 0.0  # when the last wait was over
         self._due = inf
         self._moved = 0.0  # when bytes last left
+        self._acked = -1  # those that the peer had when none had left for a while
         self._finished = False  # we said that nothing follows
         self._ended = False  # the peer did
         self._broken: OSError | None = None  # nothing can be written any more
@@ -251,7 +253,8 @@ class Pump(Course):
             self._write(now, writable)
             if now >= self._due:
                 if wire.pending:
-                    session.note_written(wire.total - wire.pending)
+                    acked = bytes_acked(wire.sock)
+                    session.note_written(wire.total - wire.pending if acked < 0 else acked)
                 over = self.expire(now)
                 self._write(now, False)  # a Ping, or the last words
                 if over:
@@ -276,8 +279,12 @@ class Pump(Course):
         if wire.pending and self.limits.send_timeout is not None:
             stalled = self._moved + self.limits.send_timeout
             if now >= stalled:
-                self.drop(self.stalled())
-                return
+                acked = bytes_acked(wire.sock)  # it may read what our kernel had for it
+                if acked == self._acked:
+                    self.drop(self.stalled())
+                    return
+                self._acked, self._moved = acked, now
+                stalled = now + self.limits.send_timeout
             self._due = min(self._due, stalled)
         if (wire.pending or not session.is_open) and not (attended or self._polling):
             KEEPER.add(self, at_once=wire.pending > 0)
