@@ -6,13 +6,18 @@ neither our environment nor our memory to read, and can be stopped when it does 
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import math
 import os
+import queue
+import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from importlib.util import find_spec
@@ -115,15 +120,12 @@ def _read(address: str, limits: Limits) -> str:
         raise InvalidProxy(shown_address, "a PAC file cannot have a user name and a password")
     try:
         if parts.scheme in ("http", "https"):
-            # Proxies are what we look for: none is used. And urllib follows no redirect to a file.
-            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-            with opener.open(address, timeout=limits.open_timeout) as response:
-                data = _read_in_time(response, limits)
+            data = _fetch(address, limits)
         else:
             path = urllib.request.url2pathname(parts.path) if parts.scheme == "file" else address
             with Path(path).open("rb") as file:
                 data = file.read(limits.max_pac + 1)
-    except (OSError, ValueError) as exc:  # urllib's own are OSError
+    except (OSError, ValueError, http.client.HTTPException) as exc:  # urllib's own are OSError
         raise ProxyError(f"the PAC file {shown_address} cannot be read: {exc}") from exc
     if len(data) > limits.max_pac:
         raise ProxyError(f"the PAC file {shown_address} is larger than {limits.max_pac} (max_pac)")
@@ -133,17 +135,72 @@ def _read(address: str, limits: Limits) -> str:
         return str(data.decode("latin-1"))
 
 
-def _read_in_time(response: Any, limits: Limits) -> bytes:
-    # The time-out of the socket is for each read: byte by byte it would never come.
+def _fetch(address: str, limits: Limits) -> bytes:
+    """The file at an http or https URL: one deadline for all of it, from the name to the last byte.
+
+    The time-outs of sockets are for each of their calls: header by header they would never come.
+    """
+    outcomes: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
+    connections: list[http.client.HTTPConnection] = []
+
+    def fetch() -> None:
+        # Proxies are what we look for: none is used. And urllib follows no redirect to a file.
+        handlers = (_Handler(connections), urllib.request.ProxyHandler({}))
+        opener = urllib.request.build_opener(*handlers)
+        try:
+            with opener.open(address, timeout=limits.open_timeout) as response:
+                outcomes.put(_body(response, limits))
+        except Exception as exc:  # noqa: BLE001 - raised where somebody waits for it
+            if isinstance(exc, urllib.error.HTTPError):
+                exc.close()  # it is the response as well
+            outcomes.put(exc)
+
+    threading.Thread(target=fetch, name="duplexer-pac", daemon=True).start()
+    try:
+        outcome = outcomes.get(timeout=limits.open_timeout)
+    except queue.Empty:
+        for connection in connections:
+            _cut(connection.sock)
+        seconds = limits.open_timeout
+        raise TimeoutError(f"it did not come within {seconds} s (open_timeout)") from None
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+class _Handler(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
+    """Opens http and https URLs, and tells of its connections."""
+
+    def __init__(self, connections: list[http.client.HTTPConnection]) -> None:
+        super().__init__()
+        self._connections = connections
+
+    def do_open(self, http_class: Any, req: Any, **kwargs: Any) -> Any:
+        """See ``urllib.request.AbstractHTTPHandler``."""
+
+        def make(*args: Any, **arguments: Any) -> http.client.HTTPConnection:
+            connection: http.client.HTTPConnection = http_class(*args, **arguments)
+            self._connections.append(connection)
+            return connection
+
+        return super().do_open(make, req, **kwargs)
+
+
+def _cut(sock: socket.socket | None) -> None:
+    # Whoever reads from it in another thread has come to its end.
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+def _body(response: Any, limits: Limits) -> bytes:
     due = math.inf if limits.open_timeout is None else time.monotonic() + limits.open_timeout
     data = bytearray()
-    while len(data) <= limits.max_pac:
+    while len(data) <= limits.max_pac and time.monotonic() < due:  # nobody waits any more
         piece = response.read1(limits.max_pac + 1 - len(data))
         if not piece:
             break
         data += piece
-        if time.monotonic() > due:
-            raise TimeoutError(f"it did not come within {limits.open_timeout} s (open_timeout)")
     return bytes(data)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import itertools
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -190,6 +192,52 @@ def test_one_that_comes_byte_by_byte() -> None:
             enough.cancel()
             over.set()
             server.shutdown()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_headers_that_never_end(scheme: str) -> None:
+    """Each line comes in time; over TLS, not even the first byte does."""
+    over = threading.Event()
+    lines = itertools.chain([b"HTTP/1.1 200 OK\r\n"], itertools.repeat(b"X-More: yes\r\n"))
+
+    def drip() -> None:
+        with listener.accept()[0] as sock, contextlib.suppress(OSError):
+            for line in lines if scheme == "http" else ():
+                sock.sendall(line)
+                if over.wait(0.05):
+                    return
+            over.wait()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip)
+        thread.start()
+        address = f"pac+{scheme}://127.0.0.1:{listener.getsockname()[1]}/"
+        try:
+            with pytest.raises(ProxyError, match=r"did not come within|timed out"):
+                find(address, DEFAULT_LIMITS.replace(open_timeout=0.5))
+        finally:
+            over.set()
+            thread.join()
+
+
+def test_what_is_no_http() -> None:
+    def answer() -> None:
+        with listener.accept()[0] as sock:
+            sock.recv(65536)
+            sock.sendall(b"SSH-2.0\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(ProxyError, match="cannot be read"):
+            find(f"pac+http://127.0.0.1:{listener.getsockname()[1]}/proxy.pac?token=secret")
+        thread.join()
+
+
+def test_a_query_is_not_shown() -> None:
+    with pytest.raises(ProxyError) as caught:
+        find("pac+http://127.0.0.1:1/proxy.pac?token=secret")
+    assert "/proxy.pac?***" in str(caught.value) and "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
