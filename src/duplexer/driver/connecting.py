@@ -258,16 +258,28 @@ class ConnectBase:
         self.retry = retry_from(given["retry"], given["reconnect_delays"])
         if self.retry is not None and self.where.sock is not None:
             raise ValueError("sock= is good for one connection, and retry= may need more")
+        #: the state of connecting again and again: of the use that began last, if there are several
+        self.retrying = self._new_retrying()
+        self._unused = [self.retrying]  # by whoever uses it first, in whatever thread
+
+    def _new_retrying(self) -> Retrying:
         # What websockets' argument says goes before what Retry thinks, if it was given at all.
         asks_retry = self.retry is not None and self.process_exception is process_exception
-        #: the state of connecting again and again
-        self.retrying = Retrying(
-            self.retry or Retry(delays=given["reconnect_delays"]),
+        return Retrying(
+            self.retry or Retry(delays=self._given["reconnect_delays"]),
             self.logger,
             limits=self.limits,
             process_exception=None if asks_retry else self.process_exception,
             clock=self.clock,
         )
+
+    def begin_retrying(self) -> Retrying:
+        """The state of one use: of each ``await``, ``with`` block or iteration its own."""
+        try:
+            retrying = self._unused.pop()
+        except IndexError:
+            retrying = self.retrying = self._new_retrying()
+        return retrying
 
     def varied(self, dial: Dial) -> Self:
         """The same for one attempt: with what ``Retry.before`` has changed, and its lifetime."""

@@ -314,7 +314,7 @@ class Retrying:
         connection.undelivered = ()
         room = self._limits.unacknowledged_bytes
         keep = len(left)
-        while keep and room >= (size := len(left[keep - 1]) + self._limits.queue_overhead):
+        while keep and room >= (size := _size(left[keep - 1]) + self._limits.queue_overhead):
             room -= size
             keep -= 1
         if keep:
@@ -365,17 +365,21 @@ class Retrying:
         return delay
 
 
+def _size(message: str | bytes) -> int:
+    return len(message.encode()) if isinstance(message, str) else len(message)
+
+
 # -- the loops of the fronts -----------------------------------------------------------------------
 
 
 async def connect_retrying(connector: Any, sleep: Callable[[float], Awaitable[Any]]) -> Any:
-    """Connect, and try again as ``connector.retrying`` says; gives back the open connection."""
-    return await advance(connector.retrying.run(once=True), connector, sleep)
+    """Connect, and try again as ``connector.retry`` says; gives back the open connection."""
+    return await advance(connector.begin_retrying().run(once=True), connector, sleep)
 
 
 async def iterate(connector: Any, sleep: Callable[[float], Awaitable[Any]]) -> AsyncIterator[Any]:
     """One connection after the other; each is closed when the next one is asked for."""
-    steps = connector.retrying.run(once=False)
+    steps = connector.begin_retrying().run(once=False)
     while True:
         connection = await advance(steps, connector, sleep)
         try:
@@ -413,12 +417,12 @@ async def advance(
 
 def connect_retrying_blocking(connector: Any, sleep: Callable[[float], Any] = time.sleep) -> Any:
     """The same for a front that blocks: its ``open_once()`` does."""
-    return _advance_blocking(connector.retrying.run(once=True), connector, sleep)
+    return _advance_blocking(connector.begin_retrying().run(once=True), connector, sleep)
 
 
 def iterate_blocking(connector: Any, sleep: Callable[[float], Any] = time.sleep) -> Iterator[Any]:
     """The same for a front that blocks: its ``open_once()`` and ``close()`` do."""
-    steps = connector.retrying.run(once=False)
+    steps = connector.begin_retrying().run(once=False)
     while True:
         connection = _advance_blocking(steps, connector, sleep)
         try:

@@ -300,7 +300,7 @@ class _Iteration:
 
     def __init__(self, connector: connect) -> None:
         self._connector = connector
-        self._steps = connector.retrying.run(once=False)
+        self._steps = connector.begin_retrying().run(once=False)
         self._connection: ClientConnection | None = None
 
     def __aiter__(self) -> Self:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 
 from duplexer.asyncio.client import ClientConnection, connect
+from duplexer.driver.retry import Retry, Retrying
 from tests.unit.asyncio.conftest import Serving
 
 
@@ -41,6 +43,31 @@ async def test_nobody_answers() -> None:
     await asyncio.sleep(0.01)
     with pytest.raises(OSError):
         await connect(f"ws://127.0.0.1:{port}/", proxy=None)
+
+
+async def test_awaited_twice_at_once_each_counts_for_itself() -> None:
+    attempts: dict[Retrying, list[int]] = {}
+    both = asyncio.Event()
+
+    async def before(retrying: Retrying) -> None:
+        attempts.setdefault(retrying, []).append(retrying.attempt)
+        if len(attempts) == 2:
+            both.set()
+        await both.wait()  # neither connects before the other has begun
+
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    retry = Retry(base=0.01, cap=0.01, attempts=3, before=before)
+    connector = connect(f"ws://127.0.0.1:{port}/", proxy=None, retry=retry)
+
+    async def fail() -> None:
+        with pytest.raises(OSError):
+            await connector
+
+    async with asyncio.timeout(40):
+        await asyncio.gather(fail(), fail())
+    assert [*attempts.values()] == [[1, 2, 3], [1, 2, 3]]
+    assert connector.retrying is [*attempts][1]
 
 
 async def test_one_block_at_a_time(serving: Serving) -> None:

@@ -129,6 +129,16 @@ def test_retry_is_asked_for_or_not() -> None:
         ConnectBase("ws://a/", retry=5)  # type: ignore[arg-type]
 
 
+def test_each_use_has_a_state_of_its_own() -> None:
+    base = ConnectBase("ws://a/", retry=True)
+    before = base.retrying
+    first = base.begin_retrying()
+    assert first is before is base.retrying
+    second = base.begin_retrying()
+    assert second is base.retrying is not first
+    assert second.retry is first.retry
+
+
 def test_delays_as_in_websockets() -> None:
     def delays() -> Any:
         yield 1.0

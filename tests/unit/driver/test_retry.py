@@ -533,6 +533,15 @@ def test_it_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
     assert "1 messages that may not have arrived are given up" in caplog.text
 
 
+def test_the_bound_is_of_bytes() -> None:
+    limits = Limits(unacknowledged_bytes=100, queue_overhead=10)
+    kept = Connection(unacknowledged=["\N{SNOWMAN}" * 15, "\N{SNOWMAN}" * 15])  # 45 bytes each
+    world = World(Retry(attempts=2), kept, OSError(), limits=limits)
+    with pytest.raises(OSError):
+        world.go()
+    assert world.retrying.undelivered == ["\N{SNOWMAN}" * 15]
+
+
 # -- the loops of the fronts -----------------------------------------------------------------------
 
 
@@ -544,6 +553,9 @@ class Connector:
         self.outcomes = iter(outcomes)
         self.changes: list[Any] = []
         self.closed: list[Any] = []
+
+    def begin_retrying(self) -> Retrying:
+        return self.retrying
 
     def varied(self, dial: Dial) -> Connector:
         self.changes.append(dial.changes)
