@@ -437,7 +437,11 @@ class InvalidStatus(InvalidHandshake):
         """What the status probably means, ``""`` where we do not know."""
         status, headers = self.response.status_code, self.response.headers
         if status in (301, 302, 303, 307, 308) and "Location" in headers:
-            location = ascii(headers.get_all("Location")[0])[1:-1][:200]
+            # Neither user name and password nor the query: an error is logged, and may hold tokens.
+            location = ascii(headers.get_all("Location")[0].partition("?")[0])[1:-1][:200]
+            scheme, slashes, rest = location.partition("://")
+            host, slash, path = rest.partition("/")
+            location = f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}"
             return f"it leads to {location}; redirects=1 follows it"
         hint = STATUS_HINTS.get(status, "")
         after = headers.get_all("Retry-After") if status in (429, 503) else []

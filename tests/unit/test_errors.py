@@ -213,6 +213,7 @@ def test_hints_use_what_the_answer_says() -> None:
     assert told(302, Location="/x") == (
         "server rejected WebSocket connection: HTTP 302 (it leads to /x; redirects=1 follows it)"
     )
+    assert "it leads to https://a/@b;" in told(302, Location="https://u:secret@a/@b?t=secret")
     assert told(302) == "server rejected WebSocket connection: HTTP 302"
     assert told(429, Retry_After="30").endswith("(too many attempts; try again in 30 s)")
     assert told(503, Retry_After="5").endswith("restarting; try again in 5 s)")

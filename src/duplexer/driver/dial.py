@@ -49,7 +49,15 @@ def route(opening: Opening) -> Route:
             yield Disconnect()
             opening.leave_turns()
     if uri.secure:
-        yield StartTls(opening.context, opening.server_hostname, True)
+        try:
+            yield StartTls(opening.context, opening.server_hostname, True)
+        except ssl.SSLCertVerificationError as exc:
+            if opening.is_elsewhere:
+                exc.add_note(
+                    f"A redirect has led to {uri.shown}, and ssl= is for the first origin alone: "
+                    "connect to that address itself with the ssl= that is meant for it."
+                )
+            raise
 
 
 def _routes(opening: Opening) -> Generator[RouteStep, Any, Routes]:

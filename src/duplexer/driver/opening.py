@@ -23,7 +23,7 @@ from duplexer.driver.tls import default_context
 from duplexer.driver.turns import TURNS, is_counted
 from duplexer.errors import InvalidHeader, InvalidURI, SecurityError
 from duplexer.http.headers import Headers, shown
-from duplexer.http.uri import parse_uri
+from duplexer.http.uri import parse_uri, redact
 
 if TYPE_CHECKING:
     import ssl
@@ -79,8 +79,13 @@ class Opening:
 
     @property
     def context(self) -> ssl.SSLContext:
-        """For TLS to the server."""
-        return self.base.context or default_context()
+        """For TLS to the server.
+
+        The user's own is for the origin that the user named: it may hold a client certificate.
+        """
+        if self.is_elsewhere or self.base.context is None:
+            return default_context()
+        return self.base.context
 
     @property
     def server_hostname(self) -> str:
@@ -172,20 +177,22 @@ class Opening:
         target = self._target(exc)
         base = self.base
         if self.uri.secure and not target.secure:
-            raise SecurityError(f"redirect from wss: to {target}, which is not secure") from exc
+            raise SecurityError(
+                f"redirect from wss: to {target.shown}, which is not secure"
+            ) from exc
         if base.where.path is not None and target.origin != self.uri.origin:
-            raise SecurityError(f"redirect from a Unix socket to {target}") from exc
+            raise SecurityError(f"redirect from a Unix socket to {target.shown}") from exc
         if self._redirects == base.redirects:
             raise SecurityError(
-                f"more than {base.redirects} redirects, the last one to {target}; "
+                f"more than {base.redirects} redirects, the last one to {target.shown}; "
                 "raise redirects= if that is right"
             ) from exc
         self._redirects += 1
         self.uri = target
         self.is_elsewhere = self.is_elsewhere or target.origin != base.uri.origin
         if (str(target), self._cookies()) in self._seen:
-            raise SecurityError(f"redirects in a circle: to {target} once more") from exc
-        base.logger.info("redirected to %s", target)
+            raise SecurityError(f"redirects in a circle: to {target.shown} once more") from exc
+        base.logger.info("redirected to %s", target.shown)
 
     def _target(self, exc: InvalidStatus) -> URI:
         locations = exc.response.headers.get_all("Location")
@@ -200,7 +207,7 @@ class Opening:
             target = parse_uri(scheme + colon + rest.partition("#")[0])
         except (InvalidURI, ValueError) as bad:
             why = bad.msg if isinstance(bad, InvalidURI) else "malformed"
-            raise InvalidHeader("Location", f"{shown(locations[0])} ({why})") from exc
+            raise InvalidHeader("Location", f"{shown(redact(locations[0]))} ({why})") from exc
         # What it says of users and passwords is not the user's.
         same = target.origin == self.base.uri.origin and not self.is_elsewhere
         username, password = (self.base.uri.userinfo if same else None) or (None, None)

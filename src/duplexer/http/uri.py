@@ -61,26 +61,37 @@ class URI:
         """What must stay the same for credentials to follow a redirect."""
         return self.secure, self.host, self.port
 
+    @property
+    def shown(self) -> str:
+        """The address for logs and errors: without its query, which may hold tokens."""
+        return str(dataclasses.replace(self, query=""))
+
     def __str__(self) -> str:
         scheme = "wss" if self.secure else "ws"
         return f"{scheme}://{self.host_header}{self.resource_name}"
 
 
-def _redact(text: str) -> str:
+def redact(text: str) -> str:
+    """``text``, which need not be an address at all, without user, password and query."""
     scheme, slashes, rest = text.partition("://")
+    if not slashes:
+        scheme, rest = "", text
     before, at, after = rest.rpartition("@")
-    return f"{scheme}{slashes}***@{after}" if at and before else text
+    if at and before:
+        rest = f"***@{after}"
+    rest, mark, query = rest.partition("?")
+    return scheme + slashes + rest + ("?***" if query else mark)
 
 
 def parse_uri(text: str) -> URI:
     """Read a WebSocket address.
 
-    Raises :exc:`InvalidURI`, whose text tells what is wrong and never shows a password.
+    Raises :exc:`InvalidURI`, whose text tells what is wrong and shows neither password nor query.
     """
     try:
         return _parse(text)
     except _Bad as bad:
-        raise InvalidURI(ascii(_redact(text))[1:-1], str(bad)) from None
+        raise InvalidURI(ascii(redact(text))[1:-1], str(bad)) from None
 
 
 class _Bad(ValueError):

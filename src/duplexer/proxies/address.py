@@ -105,10 +105,13 @@ def _credentials(parts: urllib.parse.SplitResult, shown: str) -> tuple[str | Non
 
 
 def redacted(text: str) -> str:
-    """An address as it may be shown: without user name and password."""
+    """An address as it may be shown: without user name, password and query."""
     # Not from the last slashes on: a password that nobody has percent-encoded may have some.
     scheme, separator, rest = text.partition("://")
     if not separator:
         scheme, rest = "", text
     userinfo, at, address = rest.rpartition("@")
-    return f"{scheme}{separator}***@{address}" if at and userinfo else text
+    if at and userinfo:
+        rest = f"***@{address}"
+    rest, mark, query = rest.partition("?")
+    return scheme + separator + rest + ("?***" if query else mark)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import logging
 import socket
+import ssl
 from http.cookiejar import CookieJar
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 
 from duplexer.driver.connecting import ConnectBase
 from duplexer.driver.opening import Opening
-from duplexer.driver.steps import Call
+from duplexer.driver.steps import Call, StartTls
 from duplexer.driver.turns import TURNS
 from duplexer.errors import InvalidHeader, InvalidStatus, SecurityError
 from duplexer.http.headers import Headers
@@ -195,6 +197,46 @@ def test_ws_to_wss_has_a_context() -> None:
     one = opening(redirects=1)
     redirect(one, "wss://example.com/")
     assert one.context.check_hostname
+
+
+@pytest.mark.parametrize("location", ["wss://example.com:81/", "https://example.org/"])
+def test_a_context_is_for_the_origin_that_the_user_named(location: str) -> None:
+    given = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it may hold a client certificate
+    one = opening("wss://example.com/", redirects=3, ssl=given)
+    redirect(one, "/same")
+    assert one.context is given
+    redirect(one, location)
+    assert one.context is not given and one.context.check_hostname
+    redirect(one, "wss://example.com/back")
+    assert one.context is not given
+
+
+def test_a_certificate_that_the_other_origin_would_have_needed_the_users_context_for() -> None:
+    one = opening("wss://example.com/", redirects=1, proxy=None, ssl=ssl.create_default_context())
+    redirect(one, "wss://example.org/?token=secret")
+    steps = one.route()
+    next(steps)  # connect
+    assert isinstance(next(steps), StartTls)
+    with pytest.raises(ssl.SSLCertVerificationError) as caught:
+        steps.throw(ssl.SSLCertVerificationError("unknown authority"))
+    (note,) = caught.value.__notes__
+    assert "wss://example.org/, and ssl= is for the first origin" in note
+
+
+def test_tokens_in_addresses_are_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    one = opening("wss://user:secret@example.com/", redirects=1)
+    with caplog.at_level(logging.DEBUG):
+        redirect(one, "wss://other:secret@example.com/there?token=secret")
+    assert "redirected to wss://example.com/there" in caplog.text
+    told = [caplog.text]
+    for location in ("/on?token=secret", "/there?token=secret", "ws://u:secret@b/?t=secret"):
+        with pytest.raises(SecurityError) as caught:
+            redirect(one, location)
+        told.append(str(caught.value))
+    with pytest.raises(InvalidHeader) as bad:
+        redirect(opening(redirects=1), "ftp://user:secret@example.com/?token=secret")
+    told.append(str(bad.value))
+    assert "secret" not in " ".join(told)
 
 
 # -- 401 ----------------------------------------------------------------------------------------
