@@ -57,7 +57,7 @@ def accept_key(key: bytes) -> bytes:
 
 
 class Raw:
-    """One end of a connection past its handshake. Methods block, for 10 s at most."""
+    """One end of a connection past its handshake. Methods block, for 40 s at most."""
 
     def __init__(self, sock: socket.socket, *, client: bool) -> None:
         self.sock = sock
@@ -78,7 +78,7 @@ class Raw:
         sock = socket.socket()
         if receive_buffer is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        sock.settimeout(10)
+        sock.settimeout(40)
         try:
             sock.connect(address)
             if context is not None:
@@ -185,7 +185,7 @@ class RawListener:
     def __init__(self, context: ssl.SSLContext | None) -> None:
         self.context = context
         self.sock = socket.create_server(("127.0.0.1", 0))
-        self.sock.settimeout(10)
+        self.sock.settimeout(40)
         self.sockets = [self.sock]
 
     def accept(
@@ -194,7 +194,7 @@ class RawListener:
         sock, _ = self.sock.accept()
         if receive_buffer is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        sock.settimeout(10)
+        sock.settimeout(40)
         try:
             if self.context is not None:
                 sock = self.context.wrap_socket(sock, server_side=True)

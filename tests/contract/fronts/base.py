@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.contract.peers import Raw, RawListener
 
-PATIENCE = 10.0  #: seconds for what takes milliseconds: only a failure waits so long
+PATIENCE = 40.0  #: seconds for what takes milliseconds: only a failure waits so long
 
 
 class Front:

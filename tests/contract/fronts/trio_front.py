@@ -98,7 +98,7 @@ class TrioFront(Front):
         async with trio.open_nursery() as self.nursery:
             try:
                 await test(**arguments)
-                with trio.move_on_after(1):
+                with trio.move_on_after(PATIENCE):
                     while self.nursery.child_tasks:  # noqa: ASYNC110
                         await trio.sleep(0.002)
             except (Exception, pytest.fail.Exception) as exc:

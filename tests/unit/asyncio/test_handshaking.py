@@ -14,7 +14,7 @@ from tests.wire.frames import TEXT, build, parse
 
 
 async def until_left(server: Server) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while server.opening:  # noqa: ASYNC110 - nobody is told
             await asyncio.sleep(0.001)
 

@@ -38,7 +38,7 @@ class Recording(Wire):
         self.changed.set()
 
     async def until(self, *told: Any) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(40):
             while self.told[-len(told) :] != list(told):
                 self.changed.clear()
                 await self.changed.wait()
@@ -146,7 +146,7 @@ async def test_what_does_not_fit_waits_its_turn(kind: type[tcp.Poller]) -> None:
         received = b""
         loop = asyncio.get_running_loop()
         ends.peer.setblocking(False)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(40):
             while len(received) < whole:
                 received += await loop.sock_recv(ends.peer, 1 << 16)
         assert received == data + b"moreandmore"
@@ -168,7 +168,7 @@ async def test_write_eof_after_what_is_buffered(kind: type[tcp.Poller]) -> None:
         ends.peer.setblocking(False)
         loop = asyncio.get_running_loop()
         n = 0
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(40):
             while piece := await loop.sock_recv(ends.peer, 1 << 16):
                 n += len(piece)
         assert n == len(data)
@@ -248,7 +248,7 @@ async def test_a_large_backlog_is_written_piece_by_piece(kind: type[tcp.Poller])
         ends.peer.setblocking(False)
         received = bytearray()
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(40):
             while len(received) < len(data) + 8:
                 received += await loop.sock_recv(ends.peer, 50_000)
         assert received == b"head" + data + b"tail"

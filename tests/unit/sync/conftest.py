@@ -17,7 +17,7 @@ from duplexer.sync import Server, serve
 
 Serving = Callable[..., AbstractContextManager[tuple[Server, str]]]
 
-PATIENCE = 10.0  #: seconds for what takes milliseconds: only a failure waits so long
+PATIENCE = 40.0  #: seconds for what takes milliseconds: only a failure waits so long
 
 
 def until(condition: Callable[[], Any], seconds: float = PATIENCE) -> None:

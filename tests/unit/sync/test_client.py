@@ -156,7 +156,7 @@ def test_one_at_a_time_stands_before_an_address(serving: Serving, monkeypatch: A
     def process_request(ws: Any, request: Any) -> None:
         inside.append(ws)
         most.append(len(inside))
-        gate.wait(10)
+        gate.wait(40)
         inside.remove(ws)
 
     with serving(process_request=process_request) as (_, uri):

@@ -21,7 +21,7 @@ def test_a_message_that_does_not_come_in_time_is_not_lost(serving: Serving) -> N
     go = threading.Event()
 
     def handler(ws: Any) -> None:
-        go.wait(10)
+        go.wait(40)
         ws.send("late")
         ws.wait_closed()
 
@@ -30,7 +30,7 @@ def test_a_message_that_does_not_come_in_time_is_not_lost(serving: Serving) -> N
             with pytest.raises(TimeoutError, match=str(timeout)):
                 ws.recv(timeout=timeout)
         go.set()
-        assert ws.recv(timeout=10) == "late"
+        assert ws.recv(timeout=40) == "late"
         assert not ws.is_receiving()
 
 
@@ -68,7 +68,7 @@ def test_one_receives_while_others_send_ping_and_close(serving: Serving) -> None
         for i in range(n):
             ws.send(f"{mark} {i} " + "x" * (i * 331 % 5000))
             if i % 10 == 0:
-                ws.ping().wait(10)
+                ws.ping().wait(40)
 
     def receive(ws: Any) -> list[list[str]]:
         return [message.split()[:2] for message in ws]
@@ -79,7 +79,7 @@ def test_one_receives_while_others_send_ping_and_close(serving: Serving) -> None
         for each in sending:
             each.outcome()
         # The last echoes may be under way: what was sent before a Ping is back with its Pong.
-        assert ws.ping().wait(10)
+        assert ws.ping().wait(40)
         Background(ws.close).outcome()
         got = receiving.outcome()
     for mark in range(senders):
@@ -117,7 +117,7 @@ def test_a_sender_reads_while_it_waits(serving: Serving) -> None:
 def test_a_pong_tells_of_the_end(serving: Serving) -> None:
     with serving(lambda ws: ws.recv()) as (_, uri), connect(uri, proxy=None) as ws:
         pong = ws.ping(b"1")
-        assert pong.wait(10)
+        assert pong.wait(40)
         assert pong.latency is not None and pong.latency == ws.latency > 0
         ws.abort()
         with pytest.raises(ConnectionClosedError):

@@ -74,7 +74,7 @@ def test_what_nobody_receives_is_bounded() -> None:
         peer.send(TEXT, b"%d" % i)
     until(lambda: not ws.wants_bytes())
     assert ws.session.inbox.count <= 6
-    assert [ws.recv(timeout=10) for _ in range(20)] == [str(i) for i in range(20)]
+    assert [ws.recv(timeout=40) for _ in range(20)] == [str(i) for i in range(20)]
     ws.abort()
     peer.close()
 

@@ -254,11 +254,11 @@ def test_who_waits_for_its_turn_to_send_learns_of_the_end() -> None:
     def pieces() -> Any:
         yield "a"
         begun.set()
-        gate.wait(10)
+        gate.wait(40)
         yield "b"
 
     one = Background(ws.send, pieces())
-    assert begun.wait(10)
+    assert begun.wait(40)
     other = Background(ws.send, "other")
     until(lambda: ws._sleeping)
     ws.abort()

@@ -42,7 +42,7 @@ def test_serving_for_ever_and_shutting_down() -> None:
 
 def test_a_handler_that_does_not_return_is_named(caplog: Any) -> None:
     gate = threading.Event()
-    with serve(lambda ws: gate.wait(10), "127.0.0.1", 0, close_timeout=0.1) as server:
+    with serve(lambda ws: gate.wait(40), "127.0.0.1", 0, close_timeout=0.1) as server:
         with connect(f"ws://127.0.0.1:{server.socket.getsockname()[1]}/", proxy=None):
             until(lambda: server.connections)
             server.shutdown()
@@ -137,7 +137,7 @@ def test_plain_http_on_the_same_port(serving: Serving) -> None:
         return make_response(200, b"fine\n")
 
     with serving(http={"/health": answer}) as (server, _):
-        client = http.client.HTTPConnection(*server.socket.getsockname(), timeout=10)
+        client = http.client.HTTPConnection(*server.socket.getsockname(), timeout=40)
         for _ in range(2):  # over one connection
             client.request("GET", "/health")
             response = client.getresponse()
@@ -169,9 +169,9 @@ def test_broadcasting_waits_for_nobody(serving: Serving) -> None:
             until(lambda: len(server.connections) == 2)
             while len(server.connections) == 2:
                 broadcast(server.connections, b"x" * 500_000)
-                assert len(good.recv(timeout=10)) == 500_000
+                assert len(good.recv(timeout=40)) == 500_000
             broadcast(server.connections, "still here")
-            assert good.recv(timeout=10) == "still here"
+            assert good.recv(timeout=40) == "still here"
         slow.close()
 
 
@@ -239,9 +239,9 @@ def test_max_connections_holds_though_they_come_at_once(serving: Serving) -> Non
 
     class Simultaneous(ServerConnection):
         def is_full(self) -> bool:
-            together.wait(10)
+            together.wait(40)
             full = super().is_full()
-            together.wait(10)
+            together.wait(40)
             return full
 
     def dial(uri: str) -> int:
@@ -264,7 +264,7 @@ def test_handlers_may_shut_the_server_down() -> None:
     together = threading.Barrier(2)
 
     def handler(ws: Any) -> None:
-        together.wait(10)
+        together.wait(40)
         ws.server.shutdown()
 
     server = serve(handler, "127.0.0.1", 0, close_timeout=None)

@@ -38,7 +38,7 @@ def test_reading(wires: Any) -> None:
     assert read(wire, 10) == 5
     assert wire.opened(5) == b"hello"
     peer.sendall(b"more")
-    wait(wire.sock, read=True, write=False, timeout=10)
+    wait(wire.sock, read=True, write=False, timeout=40)
     assert read(wire, 0) == 4
     peer.close()
     assert read(wire, 10) == 0
@@ -99,12 +99,12 @@ def test_a_write_that_is_interrupted_leaves_a_mark(pair: Any) -> None:
 
 def test_waiting_until_it_can_be_written(wires: Any) -> None:
     wire, peer = wires
-    assert wait(wire.sock, read=True, write=True, timeout=10)
+    assert wait(wire.sock, read=True, write=True, timeout=40)
     while not wire.pending:
         wire.put(b"x" * 1_000_000)
     assert not wait(wire.sock, read=False, write=True, timeout=0.01)
     peer.sendall(b"x")
-    assert not wait(wire.sock, read=True, write=True, timeout=10)  # it was the reading
+    assert not wait(wire.sock, read=True, write=True, timeout=40)  # it was the reading
 
 
 def test_tls_in_tls_whose_records_come_in_halves(pair: Any) -> None:

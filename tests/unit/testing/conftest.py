@@ -15,7 +15,7 @@ from duplexer.testing.waiting import report
 
 async def until(condition: Callable[[], Any]) -> None:
     """Wait until ``condition()`` is true."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while not condition():  # noqa: ASYNC110 - it says nothing when it comes true
             await asyncio.sleep(0)
 

@@ -62,7 +62,7 @@ async def test_reset(shouting: Any) -> None:
                 with pytest.raises(ConnectionClosedError) as caught:
                     await ws.recv()
                 assert isinstance(caught.value.__cause__, ConnectionResetError)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(40):
                 while server.connections:  # noqa: ASYNC110
                     await asyncio.sleep(0.001)
 

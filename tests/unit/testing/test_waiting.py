@@ -125,7 +125,10 @@ async def test_report() -> None:
     async def inner(ws: Any) -> None:
         await ws.recv()
 
+    served: list[Any] = []
+
     async def handler(ws: Any) -> None:
+        served.append(ws)
         await inner(ws)
 
     async def numbers(ws: Any) -> AsyncIterator[Any]:
@@ -155,6 +158,7 @@ async def test_report() -> None:
         task = asyncio.create_task(collect(ws), name="the collector")
         await turns()
         text = report()
+        ends = [ws, *served]
         for part in (
             "<ClientConnection",
             "<ServerConnection",
@@ -167,9 +171,11 @@ async def test_report() -> None:
             "A script waits for rain.",
         ):
             assert part in text, text
-        assert text.count("    recv() waits for a message.") == 2
+        assert all(f"{each!r}\n    recv() waits for a message." in text for each in ends)
+        assert len(ends) == 2
         await end(task)
     release.set()
     thread.join()
     del scripts
-    assert "Connection" not in report()
+    told = report()  # of other tests' connections too, if one has left some
+    assert not [each for each in ends if repr(each) in told]
