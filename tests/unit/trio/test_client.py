@@ -85,7 +85,7 @@ async def test_a_handshake_has_a_deadline(autojump):
     ours, _ = trio.testing.memory_stream_pair()
     started = trio.current_time()
     with pytest.raises(TimeoutError, match="opening handshake"):
-        async with connect("ws://memory/", stream=ours, open_timeout=40):
+        async with connect("ws://memory/", stream=ours, open_timeout=10):
             pass
     assert trio.current_time() - started == pytest.approx(10)
     with pytest.raises(trio.ClosedResourceError):
