@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Hashable, Iterable
 from time import monotonic
 from typing import Any, Self
 
 from duplexer.asyncio.awaiting import Done, Receiving
+from duplexer.asyncio.dispatching import dispatch
 from duplexer.asyncio.life import Life
 from duplexer.core import opcodes
 from duplexer.core.prepared import Prepared
 from duplexer.core.session import check_close
 from duplexer.driver.base import ConnectionBase
 from duplexer.driver.finishing import Finishing
+from duplexer.driver.lanes import Lanes
 from duplexer.driver.sendqueue import put_off, put_one, put_rest
 from duplexer.driver.streaming import WHOLE, AsyncPieces, Fragments, check_message, control_payload
 from duplexer.errors import (
@@ -125,6 +127,30 @@ class Connection(Life, Finishing, ConnectionBase, asyncio.BufferedProtocol):
     def is_receiving(self) -> bool:
         """Whether a task waits for a message."""
         return self.receiver is not None
+
+    async def dispatch(
+        self,
+        handle: Callable[[Any], Awaitable[None]],
+        *,
+        concurrency: int = 1,
+        key: Callable[[Any], Hashable] | None = None,
+        finish: bool = False,
+    ) -> None:
+        """Handle messages as they come, up to ``concurrency`` at a time, until the connection ends.
+
+        ``handle(message)`` is a coroutine. Messages for which ``key(message)`` gives the same are
+        handled one after the other, in the order in which they came; ``None`` is the key of those
+        that may overtake any. While as many as may be are at work nothing is received.
+
+        When the connection ends those at work are cancelled, and what waits is left; with
+        ``finish=True`` all that came before the end is handled first.
+
+        Raises what a handler raised, once the others have been cancelled; otherwise nothing if the
+        connection ended well, :exc:`~duplexer.errors.ConnectionClosedError` if not.
+        """
+        lanes = Lanes(self, concurrency, key)
+        self.open_session()
+        await dispatch(self, handle, lanes, finish)
 
     # -- sending ---------------------------------------------------------------------------------
 

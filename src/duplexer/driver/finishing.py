@@ -32,6 +32,8 @@ class Finishing:
 
     #: code and reason of the Close that ``finish()`` was called for
     finishing: tuple[int | None, str] | None = None
+    #: messages that ``dispatch()`` has begun to handle; with the last of them it looks again
+    at_work: int = 0
 
     def finish(self, code: int | None = 1012, reason: str = "") -> None:
         """Close between two messages: who handles one finishes it first, its answer included.
@@ -57,7 +59,7 @@ class Finishing:
     def finish_between(self) -> bool:
         """The handler asks for a message, and there is none: close if that was waited for."""
         session = self.session
-        if self.finishing is None or session is None or not session.is_open:
+        if self.finishing is None or session is None or not session.is_open or self.at_work:
             return False
         session.assembler.deaf = True  # to what the peer says before it has read our Close
         self.start_close(*self.finishing)
@@ -65,7 +67,7 @@ class Finishing:
 
     def _is_between_messages(self, session: Session) -> bool:
         # As far as can be told: a handler says nothing until it asks for the next one.
-        if session.inbox.count:
+        if session.inbox.count or self.at_work:
             return False
         never = not session.assembler.serial  # no message has ever come
         return never or self.listener is not None or self.receiver is not None

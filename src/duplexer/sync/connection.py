@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterable, Iterator
+from collections.abc import AsyncIterable, Callable, Hashable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 from duplexer.driver.base import ConnectionBase
+from duplexer.driver.lanes import Lanes
 from duplexer.driver.sendqueue import put_off, put_one
 from duplexer.driver.streaming import WHOLE, Fragments, Pieces, check_message
 from duplexer.errors import ConnectionClosed, ConnectionClosedOK
+from duplexer.sync.dispatching import dispatch
 from duplexer.sync.keeper import KEEPER
 from duplexer.sync.pump import Pump
 
@@ -141,6 +143,31 @@ class Connection(Pump, ConnectionBase):
         in ``recv()``.
         """
         return Stream(self, decode)
+
+    def dispatch(
+        self,
+        handle: Callable[[Any], None],
+        *,
+        concurrency: int = 1,
+        key: Callable[[Any], Hashable] | None = None,
+        finish: bool = False,
+    ) -> None:
+        """Handle messages as they come, up to ``concurrency`` at a time, until the connection ends.
+
+        ``handle(message)`` is called in a thread of a pool. Messages for which ``key(message)``
+        gives the same are handled one after the other, in the order in which they came; ``None``
+        is the key of those that may overtake any. While as many as may be are at work nothing is
+        received.
+
+        Threads cannot be cancelled: when the connection ends those at work are waited for, and
+        what waits is left; with ``finish=True`` that is handled too.
+
+        Raises what a handler raised, once the others have been waited for; otherwise nothing if the
+        connection ended well, :exc:`~duplexer.errors.ConnectionClosedError` if not.
+        """
+        lanes = Lanes(self, concurrency, key)
+        self.open_session()
+        dispatch(self, handle, lanes, concurrency, finish)
 
     # -- sending ---------------------------------------------------------------------------------
 

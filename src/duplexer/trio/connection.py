@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Generator, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Hashable, Iterable
 from typing import Any, Self
 
 import trio
@@ -14,9 +14,11 @@ from trio.lowlevel import (
 )
 
 from duplexer.driver.conduct import converted
+from duplexer.driver.lanes import Lanes
 from duplexer.driver.sendqueue import put_off
 from duplexer.driver.streaming import WHOLE, AsyncPieces, Fragments, check_message
 from duplexer.errors import ConnectionClosedOK
+from duplexer.trio.dispatching import dispatch
 from duplexer.trio.life import Life
 from duplexer.trio.opening import is_cancelled
 
@@ -142,6 +144,30 @@ class Connection(Life):
             await trio.lowlevel.wait_task_rescheduled(self._abandon)
             message = self._poll(reader)
         return message
+
+    async def dispatch(
+        self,
+        handle: Callable[[Any], Awaitable[None]],
+        *,
+        concurrency: int = 1,
+        key: Callable[[Any], Hashable] | None = None,
+        finish: bool = False,
+    ) -> None:
+        """Handle messages as they come, up to ``concurrency`` at a time, until the connection ends.
+
+        ``handle(message)`` is a coroutine. Messages for which ``key(message)`` gives the same are
+        handled one after the other, in the order in which they came; ``None`` is the key of those
+        that may overtake any. While as many as may be are at work nothing is received.
+
+        When the connection ends those at work are cancelled, and what waits is left; with
+        ``finish=True`` all that came before the end is handled first.
+
+        Raises what a handler raised, once the others have been cancelled; otherwise nothing if the
+        connection ended well, :exc:`~duplexer.errors.ConnectionClosedError` if not.
+        """
+        lanes = Lanes(self, concurrency, key)
+        self.open_session()
+        await dispatch(self, handle, lanes, finish)
 
     # -- sending ---------------------------------------------------------------------------------
 

@@ -203,6 +203,13 @@ class Adapter:
     def recv_streaming(self, *args: Any, **kwargs: Any) -> Any:
         return Iterating(self.front, self.ws.recv_streaming(*args, **kwargs))
 
+    async def dispatch(self, handle: Any, **kwargs: Any) -> None:
+        def call(message: Any) -> None:
+            asyncio.run_coroutine_threadsafe(handle(message), self.front.loop).result()
+
+        function = call if callable(handle) else handle
+        await self.front.thread(self.ws.dispatch, function, **kwargs)
+
     async def ping(self, *args: Any) -> Any:
         return Waiting(self.front, await self.call(self.ws.ping, *args))
 
