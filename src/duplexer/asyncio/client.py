@@ -7,17 +7,16 @@ import logging
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from duplexer.asyncio.connection import Connection, check_listener
-from duplexer.asyncio.dialling import DIAL_ARGUMENTS, Dialler, call_all
-from duplexer.driver.connecting import ConnectBase, process_exception
+from duplexer.asyncio.dialling import DIAL_ARGUMENTS, Dialler
+from duplexer.driver.connecting import ConnectBase, process_exception, unix_uri
 from duplexer.driver.dial import open_client
+from duplexer.driver.following import follow
 from duplexer.driver.retry import connect_retrying, iterate
-from duplexer.errors import InvalidStatus
 from duplexer.handshake.client import ClientHandshake
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator
 
-    from duplexer.driver.opening import Opening
     from duplexer.driver.steps import Steps
     from duplexer.limits import Limits
 
@@ -93,38 +92,30 @@ class connect(ConnectBase):  # noqa: N801 - a verb, as in ``websockets``
 
     # -- dialling --------------------------------------------------------------------------------
 
+    def new_connection(self, loop: Any, handshake: ClientHandshake) -> ClientConnection:
+        """One that waits for its byte stream."""
+        connection: ClientConnection = self._make_connection(
+            loop, handshake, self.limits, self.logger
+        )
+        connection.listener = self.listener
+        connection.staying = self.staying
+        return connection
+
     async def open_once(self) -> ClientConnection:
         """Connect, once."""
-        loop = asyncio.get_running_loop()
         opening = self.new_opening()
         try:
             async with asyncio.timeout(self.limits.open_timeout) as limit:
-                while True:
-                    try:
-                        return await self._attempt(loop, opening, limit)
-                    except InvalidStatus as exc:
-                        await call_all(opening.refused(exc))
+                dialler = self.dialler(self, opening, limit)
+                try:
+                    return await follow(opening.run(), dialler.do)  # type: ignore[no-any-return]
+                except BaseException:
+                    dialler.drop()
+                    raise
         except TimeoutError as exc:
             if limit.expired():
                 raise TimeoutError("timed out during opening handshake") from exc
             raise
-
-    async def _attempt(
-        self, loop: asyncio.AbstractEventLoop, opening: Opening, limit: asyncio.Timeout
-    ) -> ClientConnection:
-        connection: ClientConnection = self._make_connection(
-            loop, opening.handshake(), self.limits, self.logger
-        )
-        connection.listener = self.listener
-        connection.staying = self.staying
-        try:
-            await self.dialler(loop, connection, opening, limit).run()
-            await connection.wait_open()
-        finally:
-            opening.leave_turns()
-        assert connection.response is not None
-        opening.opened(connection.response)
-        return connection
 
     async def _connect(self) -> ClientConnection:
         if self.retry is None:
@@ -150,6 +141,4 @@ class connect(ConnectBase):  # noqa: N801 - a verb, as in ``websockets``
 
 def unix_connect(path: str | None = None, uri: str | None = None, **kwargs: Any) -> connect:
     """Connect to the server on the Unix socket at ``path``; otherwise as :class:`connect`."""
-    if uri is None:
-        uri = "ws://localhost/" if kwargs.get("ssl") is None else "wss://localhost/"
-    return connect(uri, path=path, **kwargs)
+    return connect(unix_uri(uri, kwargs), path=path, **kwargs)

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import functools
 import math
 import os
 import socket
 import ssl as ssl_module
-from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 import aiofastnet
 
 from duplexer.asyncio import tcp
-from duplexer.driver.connecting import Where
-from duplexer.driver.eyeballs import Candidate, Race, candidates, literal
-from duplexer.driver.steps import Call, Connect, Disconnect, Read, Resolve, StartTls, Write
-from duplexer.driver.turns import Patience
+from duplexer.driver.following import call, follow
+from duplexer.driver.reaching import Await, Begin, reach
+from duplexer.driver.steps import Connect, Disconnect, Read, Resolve, Shake, StartTls, Write
 from duplexer.errors import ProxyError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from duplexer.asyncio.client import connect
     from duplexer.asyncio.connection import Connection
     from duplexer.driver.opening import Opening
-    from duplexer.driver.steps import RouteStep, Steps
-    from duplexer.driver.turns import Turn
 
-__all__ = ["DIAL_ARGUMENTS", "Dialler", "call_all"]
+__all__ = ["DIAL_ARGUMENTS", "Dialler"]
 
 #: What ``loop.create_connection`` takes beside what all fronts do.
 DIAL_ARGUMENTS = frozenset(
@@ -49,78 +49,23 @@ _MOST_WAITING = 64 * 1024
 _AGAIN = 0.01
 
 
-async def call_all(steps: Steps) -> None:
-    """Carry out steps that are calls only."""
-    value: Any = None
-    error: BaseException | None = None
-    try:
-        while True:
-            step = steps.send(value) if error is None else steps.throw(error)
-            value = error = None
-            try:
-                value = await _call(step)
-            except Exception as exc:  # noqa: BLE001 - thrown in where it belongs
-                error = exc
-    except StopIteration:
-        return
-
-
-async def _call(step: RouteStep) -> Any:
-    assert isinstance(step, Call)
-    if step.blocking:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(None, step.function, *step.args)
-    value = step.function(*step.args)
-    return await value if isawaitable(value) else value
-
-
 class Dialler:
-    """Gets ``connection`` a byte stream to where ``opening`` goes, within ``limit``."""
+    """Gets a connection of ``base`` a byte stream to where ``opening`` goes, within ``limit``."""
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        connection: Connection,
-        opening: Opening,
-        limit: asyncio.Timeout,
-    ) -> None:
-        self._loop = loop
-        self._connection = connection
+    def __init__(self, base: connect, opening: Opening, limit: asyncio.Timeout) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._base = base
         self._opening = opening
         self._limit = limit
-        self._patience = Patience(self._stop_clock, self._start_clock)
-        self._own = opening.base.own
+        self._attempts = _Attempts(self._loop)
         self._sock: socket.socket | None = None  # what we have got so far ...
         self._stream: _Stream | None = None  # ... or this, once there is TLS to a proxy
-        self._done = False  # the connection has its transport
+        self._tls: StartTls | None = None  # what is asked of the server
 
-    async def run(self) -> None:
-        """Dial. If it fails, or is cancelled, nothing stays open."""
-        steps = self._opening.route()
-        value: Any = None
-        error: BaseException | None = None
-        try:
-            while True:
-                step = steps.send(value) if error is None else steps.throw(error)
-                value = error = None
-                try:
-                    value = await self._carry_out(step)
-                except Exception as exc:  # noqa: BLE001 - thrown in where it belongs
-                    error = exc
-        except StopIteration:
-            try:
-                if not self._done:
-                    await self._hand_over(None, "")
-            except BaseException:
-                self._drop()
-                raise
-        except BaseException:
-            self._drop()
-            raise
-
-    async def _carry_out(self, step: RouteStep) -> Any:
+    async def do(self, step: Any) -> Any:
+        """See :func:`~duplexer.driver.following.follow`. After a failure, ``drop()``."""
         if isinstance(step, Connect):
-            self._sock = await self._connect(step)
+            await self.connect(step)
         elif isinstance(step, Read):
             if self._stream is not None:
                 return await self._stream.read()
@@ -131,20 +76,38 @@ class Dialler:
             else:
                 await self._loop.sock_sendall(self._socket(), step.data)
         elif isinstance(step, StartTls):
-            await self._start_tls(step)
-        elif isinstance(step, Resolve):
-            return await self._resolve(Where(host=step.host, port=step.port, family=step.family))
+            _respect(step.context)
+            if step.final:
+                self._tls = step
+            else:
+                await self._start_tls(step)
+        elif isinstance(step, Shake):
+            connection = self._base.new_connection(self._loop, step.handshake)
+            await self.hand_over(connection)
+            await connection.wait_open()
+            return connection
         elif isinstance(step, Disconnect):
-            self._drop()
+            self.drop()
+        elif isinstance(step, Begin):
+            self._attempts.begin(step.sock, step.address)
+        elif isinstance(step, Await):
+            return await self._outcomes(step)
+        elif isinstance(step, Resolve):
+            asked = {name: self._base.own.get(name, 0) for name in ("proto", "flags")}
+            return await self._loop.getaddrinfo(
+                step.host, step.port, family=step.family, type=socket.SOCK_STREAM, **asked
+            )
         else:
-            return await _call(step)
+            return await call(step, functools.partial(self._loop.run_in_executor, None))
         return None
 
     def _socket(self) -> socket.socket:
         assert self._sock is not None
         return self._sock
 
-    def _drop(self) -> None:
+    def drop(self) -> None:
+        """Nothing stays open."""
+        self._tls = None
         stream, self._stream = self._stream, None
         if stream is not None and stream.transport is not None:
             stream.transport.abort()
@@ -154,111 +117,21 @@ class Dialler:
 
     # -- TCP, Unix sockets -----------------------------------------------------------------------
 
-    async def _connect(self, step: Connect) -> socket.socket:
-        where = step.where
-        if where.sock is not None:
-            return _checked(where.sock)
-        if step.turn_at is not None:
-            await self._take_turn(step.turn_at)
-        if where.path is not None:
-            unix = Candidate(socket.AF_UNIX, socket.SOCK_STREAM, 0, str(where.path))
-            return await self._try(unix, False)
-        found = await self._resolve(where)
-        if len(found) == 1:
-            try:
-                return await self._try(found[0], step.turn_at is None)
-            except OSError as exc:
-                race = Race(found, None)
-                race.failed(found[0], exc)
-                raise race.error(all_errors=bool(self._own.get("all_errors"))) from exc
-        return await self._race(found, step.turn_at is None)
-
-    async def _resolve(self, where: Any) -> list[Candidate]:
-        if where.local_addr is None:
-            found = literal(where.host, where.port, where.family)
-            if found is not None:
-                return found
-        ask = functools.partial(
-            self._loop.getaddrinfo,
-            family=where.family,
-            type=socket.SOCK_STREAM,
-            proto=self._own.get("proto", 0),
-            flags=self._own.get("flags", 0),
-        )
-        infos = await ask(where.host, where.port)
-        local = None if where.local_addr is None else await ask(*where.local_addr)
-        return candidates(infos, local)
-
-    async def _race(self, found: list[Candidate], takes_turns: bool) -> socket.socket:
-        """Happy Eyeballs (RFC 8305 5)."""
-        limits = self._opening.base.limits
-        delay = self._own.get("happy_eyeballs_delay", limits.happy_eyeballs_delay)
-        race = Race(found, delay, self._own.get("interleave") or 1)
-        running: dict[asyncio.Task[socket.socket], Candidate] = {}
-        winner: socket.socket | None = None
+    async def connect(self, step: Connect) -> None:
+        """A byte stream to where ``step`` wants it."""
+        attempts = self._attempts
+        steps = reach(self._opening, step, self._loop.time, attempts.ring)
         try:
-            while winner is None and not race.is_lost:
-                now = self._loop.time()
-                candidate = race.start(now)
-                if candidate is not None:
-                    task = self._loop.create_task(self._try(candidate, takes_turns))
-                    running[task] = candidate
-                done, _ = await asyncio.wait(
-                    running, timeout=race.wait(now), return_when=asyncio.FIRST_COMPLETED
-                )
-                for task in done:
-                    error = task.exception()
-                    if error is None:
-                        del running[task]
-                        winner = task.result()
-                        break
-                    if not isinstance(error, OSError):
-                        raise error
-                    race.failed(running.pop(task), error)
+            self._sock = await follow(steps, self.do)
         finally:
-            try:
-                await _close_all(list(running))
-            except BaseException:  # cancelled meanwhile: nobody gets it any more
-                if winner is not None:
-                    winner.close()
-                raise
-        if winner is None:
-            raise race.error(all_errors=bool(self._own.get("all_errors")))
-        return winner
+            attempts.stop()
 
-    async def _try(self, candidate: Candidate, takes_turns: bool) -> socket.socket:
-        turn = await self._take_turn(candidate.address) if takes_turns else None
-        sock: socket.socket | None = None
+    async def _outcomes(self, step: Await) -> Any:
+        left = self._stop_clock() if step.is_idle else math.inf
         try:
-            sock = socket.socket(candidate.family, candidate.type, candidate.proto)
-            sock.setblocking(False)
-            if candidate.family != socket.AF_UNIX:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if candidate.local is not None:
-                sock.bind(candidate.local)
-            with self._patience.trying():
-                await _sock_connect(self._loop, sock, candidate.address)
-        except BaseException:
-            if sock is not None:
-                sock.close()
-            if turn is not None:
-                turn.leave()
-            raise
-        return sock
-
-    async def _take_turn(self, address: Any) -> Turn | None:
-        event = asyncio.Event()
-        wake = functools.partial(self._loop.call_soon_threadsafe, event.set)
-        turn = self._opening.take_turn(address, wake)
-        if turn is None or turn.granted:
-            return turn
-        try:
-            with self._patience.waiting():
-                await event.wait()
-        except BaseException:
-            turn.leave()
-            raise
-        return turn
+            return await self._attempts.outcomes(step.timeout)
+        finally:
+            self._start_clock(left)
 
     def _stop_clock(self) -> float:
         due = self._limit.when()
@@ -274,78 +147,140 @@ class Dialler:
     # -- TLS, and the end of the way -------------------------------------------------------------
 
     async def _start_tls(self, step: StartTls) -> None:
-        _respect(step.context)
-        if step.final:
-            await self._hand_over(step.context, step.server_hostname)
-            return
         stream = _Stream(self._loop)
-        tls = self._tls(step.context, step.server_hostname)
         if self._stream is None:
             await aiofastnet.create_connection(
-                self._loop, lambda: stream, sock=self._socket(), **tls
+                self._loop, lambda: stream, sock=self._socket(), **self._arguments(step)
             )
             self._sock = None  # it is the transport's now
         else:
-            stream.connection_made(await self._tls_inside(self._stream, stream, tls))
+            stream.connection_made(await self._tls_inside(self._stream, stream, step))
         self._stream = stream
 
-    def _tls(self, context: ssl_module.SSLContext, hostname: str) -> dict[str, Any]:
-        limits = self._opening.base.limits
+    def _arguments(self, step: StartTls) -> dict[str, Any]:
+        own, limits = self._base.own, self._base.limits
         return {
-            "ssl": context,
-            "server_hostname": hostname,
-            "ssl_handshake_timeout": self._own.get("ssl_handshake_timeout", limits.open_timeout),
-            "ssl_shutdown_timeout": self._own.get("ssl_shutdown_timeout", limits.close_timeout),
+            "ssl": step.context,
+            "server_hostname": step.server_hostname,
+            "ssl_handshake_timeout": own.get("ssl_handshake_timeout", limits.open_timeout),
+            "ssl_shutdown_timeout": own.get("ssl_shutdown_timeout", limits.close_timeout),
         }
 
-    async def _hand_over(self, context: ssl_module.SSLContext | None, hostname: str) -> None:
-        """Make a transport of what we have, and give it to the connection."""
-        connection = self._connection
+    async def hand_over(self, connection: Connection) -> None:
+        """Make a transport of what we have, and give it to ``connection``."""
         if self._stream is not None:
-            await self._hand_over_stream(self._stream, context, hostname)
-        elif context is None and tcp.available():
-            self._register(self._socket())
+            await self._hand_over_stream(self._stream, connection)
+        elif self._tls is None and tcp.available():
+            self._register(self._socket(), connection)
         else:
             await aiofastnet.create_connection(
                 self._loop,
                 lambda: connection,
                 sock=self._socket(),
-                **({} if context is None else self._tls(context, hostname)),
+                **({} if self._tls is None else self._arguments(self._tls)),
             )
         self._sock = self._stream = None
-        self._done = True
 
-    def _register(self, sock: socket.socket) -> None:
-        connection = self._connection
+    def _register(self, sock: socket.socket, connection: Connection) -> None:
         pump = connection.pump
         if pump.direct is None:
             pump.direct = tcp.Direct(self._loop, pump.buffer)
         transport = tcp.Tcp(pump.direct, sock.fileno(), sock.getpeername(), connection)
-        if self._opening.base.where.sock is sock:
+        if self._base.where.sock is sock:
             transport.sock = sock  # for who has it: it is closed with the transport
         else:
             sock.detach()
         connection.connection_made(transport)
 
-    async def _hand_over_stream(
-        self, stream: _Stream, context: ssl_module.SSLContext | None, hostname: str
-    ) -> None:
+    async def _hand_over_stream(self, stream: _Stream, connection: Connection) -> None:
         transport = stream.transport
-        if context is not None:
-            tls = self._tls(context, hostname)
-            transport = await self._tls_inside(stream, self._connection, tls)
+        if self._tls is not None:
+            transport = await self._tls_inside(stream, connection, self._tls)
         else:
             stream.check_empty()
-            transport.set_protocol(self._connection)
-        self._connection.connection_made(transport)
+            transport.set_protocol(connection)
+        connection.connection_made(transport)
 
     async def _tls_inside(
-        self, outer: _Stream, protocol: asyncio.BaseProtocol, tls: dict[str, Any]
+        self, outer: _Stream, protocol: asyncio.BaseProtocol, step: StartTls
     ) -> Any:
         """The transport of TLS to the next one, inside of that to a proxy."""
         outer.check_empty()
-        context = tls.pop("ssl")
-        return await aiofastnet.start_tls(self._loop, outer.transport, protocol, context, **tls)
+        arguments = self._arguments(step)
+        context = arguments.pop("ssl")
+        return await aiofastnet.start_tls(
+            self._loop, outer.transport, protocol, context, **arguments
+        )
+
+
+class _Attempts:
+    """Sockets that are being connected beside one another, and who waits for that."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._news = asyncio.Event()
+        self._stoppers: dict[socket.socket, Callable[[], object]] = {}
+        self._outcomes: list[tuple[socket.socket, BaseException | None]] = []
+
+    def ring(self) -> None:
+        """In any thread: whoever waits is to look again."""
+        self._loop.call_soon_threadsafe(self._news.set)
+
+    def begin(self, sock: socket.socket, address: Any) -> None:
+        """Connect ``sock``: the loop's own way asks the resolver once more, and forgets zones."""
+        if not tcp.available():
+            task = self._loop.create_task(self._loop.sock_connect(sock, address))
+            self._stoppers[sock] = task.cancel
+            task.add_done_callback(functools.partial(self._finished, sock))
+            return
+        try:
+            sock.connect(address)
+        except OSError as exc:
+            if exc.errno == errno.EAGAIN:  # a Unix socket whose queue is full: it says no more
+                again = self._loop.call_later(_AGAIN, self.begin, sock, address)
+                self._stoppers[sock] = again.cancel
+            elif isinstance(exc, (BlockingIOError, InterruptedError)):
+                self._loop.add_writer(sock, self._writable, sock)
+                self._stoppers[sock] = functools.partial(self._loop.remove_writer, sock)
+            else:
+                self._end(sock, exc)
+        else:
+            self._end(sock, None)
+
+    def _writable(self, sock: socket.socket) -> None:
+        self._loop.remove_writer(sock)
+        number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        self._end(sock, OSError(number, os.strerror(number)) if number else None)
+
+    def _finished(self, sock: socket.socket, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or sock not in self._stoppers:
+            sock.close()
+        else:
+            self._end(sock, task.exception())
+
+    def _end(self, sock: socket.socket, error: BaseException | None) -> None:
+        self._stoppers.pop(sock, None)
+        self._outcomes.append((sock, error))
+        self._news.set()
+
+    async def outcomes(self, within: float | None) -> Any:
+        """See :class:`~duplexer.driver.reaching.Await`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._news.wait()
+        self._news.clear()
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    def stop(self) -> None:
+        """Nobody wants what is left."""
+        for sock, stop in self._stoppers.items():
+            stop()
+            if tcp.available():  # otherwise the loop is not done with it
+                sock.close()
+        for sock, _ in self._outcomes:
+            sock.close()
+        self._stoppers, self._outcomes = {}, []
 
 
 class _Stream(asyncio.Protocol):
@@ -401,62 +336,7 @@ class _Stream(asyncio.Protocol):
         self._wake()
 
 
-def _checked(sock: socket.socket) -> socket.socket:
-    if isinstance(sock, ssl_module.SSLSocket):
-        raise TypeError("sock cannot be an SSLSocket; use wss: and ssl=")
-    if sock.type != socket.SOCK_STREAM:
-        raise ValueError(f"sock must be a stream socket, not {sock!r}")
-    sock.setblocking(False)
-    return sock
-
-
 def _respect(context: ssl_module.SSLContext) -> None:
     # Some contexts verify certificates in Python, where the transport would call OpenSSL itself.
     if type(context).wrap_bio is not ssl_module.SSLContext.wrap_bio:
         context._aiofastnet_force_fallback_ssl = True  # type: ignore[attr-defined]
-
-
-async def _sock_connect(loop: asyncio.AbstractEventLoop, sock: socket.socket, address: Any) -> None:
-    """The loop's own, which in uvloop asks the resolver once more, and forgets IPv6 zones."""
-    if not tcp.available():
-        await loop.sock_connect(sock, address)
-        return
-    while True:
-        try:
-            sock.connect(address)
-        except InterruptedError:
-            break
-        except BlockingIOError as exc:
-            if exc.errno != errno.EAGAIN:
-                break
-            await asyncio.sleep(_AGAIN)  # a Unix socket whose queue is full: it says no more
-        else:
-            return
-    writable = loop.create_future()
-    loop.add_writer(sock, _settle, writable)
-    try:
-        await writable
-    finally:
-        loop.remove_writer(sock)
-    number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if number:
-        raise OSError(number, os.strerror(number))
-
-
-def _settle(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
-async def _close_all(tasks: list[asyncio.Task[socket.socket]]) -> None:
-    """Cancel those that lost the race; what one has connected all the same is closed."""
-    for task in tasks:
-        task.cancel()
-        task.add_done_callback(_close_outcome)  # also if nobody waits for it to the end
-    if tasks:
-        await asyncio.wait(tasks)
-
-
-def _close_outcome(task: asyncio.Task[socket.socket]) -> None:
-    if not task.cancelled() and task.exception() is None:
-        task.result().close()

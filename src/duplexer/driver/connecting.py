@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from duplexer.http.uri import URI
     from duplexer.limits import Limits
 
-__all__ = ["ConnectBase", "Where", "process_exception"]
+__all__ = ["ConnectBase", "Where", "process_exception", "unix_uri"]
 
 
 def process_exception(exc: Exception) -> Exception | None:
@@ -235,6 +235,11 @@ class ConnectBase:
     def take_own(self) -> None:
         """Check ``own``, the front's own arguments."""
 
+    @property
+    def is_single(self) -> bool:
+        """Whether the byte stream is the user's: good for one attempt."""
+        return self.where.sock is not None
+
     @staticmethod
     def clock() -> float:
         """The time in seconds, as the front counts it."""
@@ -306,6 +311,13 @@ def retry_from(
     if not isinstance(retry, Retry):
         raise TypeError(f"retry must be a Retry, True or None, not {type(retry).__name__}")
     return retry if reconnect_delays is None else retry.replace(delays=reconnect_delays)
+
+
+def unix_uri(uri: str | None, given: Mapping[str, Any]) -> str:
+    """The address for ``unix_connect``, unless the user has said: it is only for the request."""
+    if uri is not None:
+        return uri
+    return "ws://localhost/" if given.get("ssl") is None else "wss://localhost/"
 
 
 def _client_context(

@@ -7,7 +7,8 @@ import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
-from duplexer.driver.steps import Call, Connect, Disconnect, Read, Resolve, StartTls, Write
+from duplexer.driver.reaching import resolve
+from duplexer.driver.steps import Call, Connect, Disconnect, Read, StartTls, Write
 from duplexer.errors import InvalidProxyReply, InvalidProxyStatus, ProxyError
 from duplexer.http.h1 import ResponseReader
 from duplexer.proxies.hops import Hop
@@ -16,6 +17,7 @@ from duplexer.proxies.routes import find_routes, may_block
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
+    from duplexer.driver.connecting import ConnectBase
     from duplexer.driver.opening import Opening
     from duplexer.driver.steps import Route, RouteStep, Steps
     from duplexer.handshake.client import ClientHandshake
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from duplexer.proxies.address import Proxy
     from duplexer.proxies.routes import Routes
 
-__all__ = ["open_client", "route"]
+__all__ = ["new_client", "open_client", "route"]
 
 
 def route(opening: Opening) -> Route:
@@ -84,7 +86,10 @@ def _through(opening: Opening, proxies: Sequence[Proxy]) -> Route:
                 yield StartTls(base.proxy_tls(), name, False)
             if not hop.proxy.resolves:
                 family = socket.AF_INET if hop.proxy.scheme == "socks4" else 0
-                found = yield Resolve(host, port, family)
+                where = dataclasses.replace(
+                    opening.where, host=host, port=port, family=family, local_addr=None
+                )
+                found = yield from resolve(where)
                 host = found[0].address[0]
             if not (yield from _carried_out(hop.open(host, port))):
                 break  # it wants to hear more, over a new connection
@@ -134,3 +139,11 @@ def open_client(connection: Any, handshake: ClientHandshake, limits: Limits) -> 
         response = reader.feed(data) if data else reader.feed_eof()
     connection.response = response
     return handshake.check(response), reader.rest
+
+
+def new_client(base: ConnectBase, make: Any, stream: Any, handshake: ClientHandshake) -> Steps:
+    """A connection on ``stream``, and ``open_client``: ends in it, and what that ends in."""
+    connection = (base.create_connection or make)(stream, base.limits, base.logger)
+    connection.staying = base.staying
+    agreement, rest = yield from open_client(connection, handshake, base.limits)
+    return connection, agreement, rest

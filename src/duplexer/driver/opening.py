@@ -2,12 +2,11 @@
 
 ::
 
-    while True:
-        handshake() ──► route() ──► open_client() ──► 101: opened()
-            ▲                           │
-            └── run ── refused(exc) ◄───┘ anything else   (raises when that was the last word)
+    run():  handshake() ──► route() ──► Shake ──► 101: opened()
+                ▲                         │
+                └───── refused(exc) ◄─────┘ anything else   (raises when that was the last word)
 
-The front runs the steps; what is asked of whom, and with which credentials, is decided here:
+The front does the steps; what is asked of whom, and with which credentials, is decided here:
 redirects (RFC 9110 15.4), answers to 401 (RFC 9110 11), cookies (RFC 6265), turns (RFC 6455 4.1).
 """
 
@@ -19,20 +18,20 @@ from typing import TYPE_CHECKING, Any
 
 from duplexer.driver.dial import route
 from duplexer.driver.login import Login
+from duplexer.driver.steps import Disconnect, Shake
 from duplexer.driver.tls import default_context
 from duplexer.driver.turns import TURNS, is_counted
-from duplexer.errors import InvalidHeader, InvalidURI, SecurityError
+from duplexer.errors import InvalidHeader, InvalidStatus, InvalidURI, SecurityError
 from duplexer.http.headers import Headers, shown
 from duplexer.http.uri import parse_uri, redact
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from duplexer.driver.connecting import ConnectBase, Where
-    from duplexer.driver.steps import Route, Steps
+    from duplexer.driver.steps import Route, RouteStep, Steps
     from duplexer.driver.turns import Turn
-    from duplexer.errors import InvalidStatus
     from duplexer.handshake.client import ClientHandshake
     from duplexer.http.messages import Response
     from duplexer.http.uri import URI
@@ -121,6 +120,22 @@ class Opening:
         """The steps to a byte stream."""
         return route(self)
 
+    def run(self) -> Generator[RouteStep | Shake, Any, Any]:
+        """All of it: ends in the open connection. Where it raises, the front closes what it has."""
+        while True:
+            handshake = self.handshake()
+            try:
+                yield from self.route()
+                connection = yield Shake(handshake)
+                self.opened(connection.response)
+                return connection
+            except InvalidStatus as exc:
+                refusal = exc
+            finally:
+                self.leave_turns()
+            yield Disconnect()
+            yield from self.refused(refusal)
+
     # -- turns -----------------------------------------------------------------------------------
 
     def take_turn(self, address: Any, wake: Callable[[], object] | None = None) -> Turn | None:
@@ -156,7 +171,7 @@ class Opening:
         """
         response = exc.response
         self._store_cookies(response)
-        if self.base.where.sock is not None:
+        if self.base.is_single:
             raise exc  # there is no other socket
         if response.status_code in REDIRECTS and self.base.redirects:
             self._redirect(exc)

@@ -15,10 +15,10 @@ import ssl
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
-from inspect import isawaitable, iscoroutine
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from duplexer.driver.following import call, call_blocking
 from duplexer.driver.retry_after import asked_delay
 from duplexer.driver.steps import Call
 from duplexer.errors import (
@@ -406,9 +406,7 @@ async def advance(
             elif isinstance(step, Dial):
                 value = await connector.varied(step).open_once()
             elif isinstance(step, Call):
-                value = step.function(*step.args)
-                if isawaitable(value):
-                    value = await value
+                value = await call(step)
             else:
                 return step.connection
         except Exception as exc:  # noqa: BLE001 - thrown in where it belongs
@@ -446,11 +444,7 @@ def _advance_blocking(steps: RetrySteps, connector: Any, sleep: Callable[[float]
             elif isinstance(step, Dial):
                 value = connector.varied(step).open_once()
             elif isinstance(step, Call):
-                value = step.function(*step.args)
-                if isawaitable(value):
-                    if iscoroutine(value):
-                        value.close()  # or it would complain that nobody has awaited it
-                    raise TypeError(f"{step.function!r} must not be a coroutine function here")
+                value = call_blocking(step)
             else:
                 return step.connection
         except Exception as exc:  # noqa: BLE001 - thrown in where it belongs

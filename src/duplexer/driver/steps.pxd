@@ -31,3 +31,7 @@ cdef class StartTls:
 
 cdef class Disconnect:
     pass
+
+
+cdef class Shake:
+    cdef readonly object handshake

@@ -17,6 +17,7 @@ __all__ = [
     "Resolve",
     "Route",
     "RouteStep",
+    "Shake",
     "StartTls",
     "Step",
     "Steps",
@@ -72,7 +73,7 @@ class Connect:
 
 
 class Resolve:
-    """Wants the addresses of ``host``: a list of :class:`~duplexer.driver.eyeballs.Candidate`."""
+    """Wants what ``getaddrinfo`` gives for ``host``, of stream sockets."""
 
     def __init__(self, host: str, port: int, family: int = 0) -> None:
         self.host = host
@@ -95,6 +96,13 @@ class StartTls:
 
 class Disconnect:
     """Wants the byte stream to be closed: another ``Connect`` is going to follow."""
+
+
+class Shake:
+    """Wants a connection on the byte stream, and its opening handshake: the open connection."""
+
+    def __init__(self, handshake: Any) -> None:
+        self.handshake = handshake
 
 
 #: The steps of a handshake, on a byte stream that is there ...

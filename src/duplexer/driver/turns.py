@@ -15,9 +15,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Callable, Hashable
 
-__all__ = ["TURNS", "Line", "Patience", "Turn", "Turns", "is_counted"]
+__all__ = ["TURNS", "Bell", "Turn", "Turns", "is_counted"]
 
 
 class Turn:
@@ -111,100 +111,28 @@ class Turns:
                 del self._places[place.key]
 
 
-class Patience:
-    """The time for connecting, which stands still while all that goes on is standing in line.
-
-    Of several addresses that are tried at once (RFC 8305) some may wait for their turn while
-    others are being connected to: then it runs, and it runs on whichever of them is given up.
-    ``stop()`` stops a front's clock and gives the seconds that were left, ``go(left)`` sets it
-    going again.
-    """
-
-    def __init__(self, stop: Callable[[], float], go: Callable[[float], None]) -> None:
-        self._stop = stop
-        self._go = go
-        self._left: float | None = None  # when it was stopped
-        self._waiting = 0
-        self._trying = 0
-
-    @contextlib.contextmanager
-    def waiting(self) -> Iterator[None]:
-        """An address waits for its turn."""
-        self._waiting += 1
-        self._settle()
-        try:
-            yield
-        finally:
-            self._waiting -= 1
-            self._settle()
-
-    @contextlib.contextmanager
-    def trying(self) -> Iterator[None]:
-        """An address is being connected to."""
-        self._trying += 1
-        self._settle()
-        try:
-            yield
-        finally:
-            self._trying -= 1
-            self._settle()
-
-    def _settle(self) -> None:
-        left = self._left
-        if self._waiting and not self._trying:
-            if left is None:
-                self._left = self._stop()
-        elif left is not None:
-            self._left = None
-            self._go(left)
-
-
-class Line:
-    """Who waits for a turn beside sockets that are being connected, for a front that blocks.
-
-    Give ``ring`` to the turns as their ``wake``. ``bell`` is then readable when it may be the turn
-    of one of those who were added; without any there is no bell.
-    """
+class Bell:
+    """What wakes a front that waits for sockets: ``ear`` is readable once somebody has rung."""
 
     def __init__(self) -> None:
-        self.bell: socket.socket | None = None
-        self._rope: socket.socket | None = None
-        self._waiting: list[tuple[Turn, Any]] = []
-
-    def add(self, turn: Turn, who: Any) -> None:
-        """``who`` waits for ``turn``."""
-        if self.bell is None:
-            self.bell, self._rope = socket.socketpair()
-            self.bell.setblocking(False)
-            self._rope.setblocking(False)
-        self._waiting.append((turn, who))
-        if turn.granted:  # before there was a bell
-            self.ring()
+        self.ear, self._rope = socket.socketpair()
+        self.ear.setblocking(False)
+        self._rope.setblocking(False)
 
     def ring(self) -> None:
-        """Somebody has got a turn; in any thread."""
-        rope = self._rope
-        if rope is not None:
-            with contextlib.suppress(OSError):  # it rings already, or nobody listens any more
-                rope.send(b"!")
+        """In any thread."""
+        with contextlib.suppress(OSError):  # it rings already, or nobody listens any more
+            self._rope.send(b"!")
 
-    def called(self) -> list[tuple[Turn, Any]]:
-        """Those who have got their turns meanwhile, who leave the line."""
-        if self.bell is not None:
-            with contextlib.suppress(BlockingIOError):
-                self.bell.recv(4096)
-        called = [each for each in self._waiting if each[0].granted]
-        self._waiting = [each for each in self._waiting if each not in called]
-        return called
+    def hush(self) -> None:
+        """It was heard."""
+        with contextlib.suppress(BlockingIOError):
+            self.ear.recv(4096)
 
     def close(self) -> None:
-        """Nobody waits any more."""
-        for turn, _ in self._waiting:
-            turn.leave()
-        self._waiting = []
-        for end in (self.bell, self._rope):
-            if end is not None:
-                end.close()
+        """Nobody listens any more."""
+        self.ear.close()
+        self._rope.close()
 
 
 #: Those of this process.

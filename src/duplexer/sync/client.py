@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import queue
 import selectors
 import socket
-import ssl
 import threading
-from contextlib import closing
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from duplexer.driver.base import ConnectionBase
-from duplexer.driver.connecting import ConnectBase, Where, process_exception
-from duplexer.driver.dial import open_client
-from duplexer.driver.eyeballs import Candidate, Race, candidates, literal
+from duplexer.driver.connecting import ConnectBase, process_exception, unix_uri
+from duplexer.driver.dial import new_client
+from duplexer.driver.reaching import Await, Begin, reach
 from duplexer.driver.retry import connect_retrying_blocking, iterate_blocking
-from duplexer.driver.steps import Connect, Disconnect, Resolve, StartTls
+from duplexer.driver.steps import Connect, Disconnect, Resolve, Shake, StartTls
 from duplexer.driver.tls import TlsLayer
-from duplexer.driver.turns import Line
-from duplexer.errors import InvalidStatus
+from duplexer.driver.turns import Bell
 from duplexer.sync.connection import Connection
 from duplexer.sync.exchange import Exchange
 from duplexer.sync.wire import FOREVER, Wire
@@ -32,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from duplexer.driver.opening import Opening
-    from duplexer.driver.turns import Turn
     from duplexer.limits import Limits
 
 __all__ = [
@@ -58,22 +53,35 @@ class ClientConnection(Connection):
 
 
 class _Dialler(Exchange):
-    """The steps of the way to a server."""
+    """The steps of the way to a server, for connections of ``base``."""
 
-    def __init__(self, opening: Opening, until: float) -> None:
-        super().__init__(None, opening.base.limits, until)
+    def __init__(self, base: connect, opening: Opening, until: float) -> None:
+        super().__init__(None, base.limits, until)
+        self._base = base
         self._opening = opening
+        self._bell: Bell | None = None  # once somebody stands in line
+        self._trying: selectors.BaseSelector
+        self._outcomes: list[tuple[Any, OSError | None]] = []
 
     def do(self, step: Any) -> Any:
-        """See :class:`Exchange`."""
+        """See :class:`Exchange`. After a failure, ``drop()``."""
         if isinstance(step, Connect):
             self.wire = Wire(self._connect(step))
         elif isinstance(step, StartTls):
             self.secure(TlsLayer(step.context, step.server_hostname))
-        elif isinstance(step, Resolve):
-            return self._resolve(Where(host=step.host, port=step.port, family=step.family))
+        elif isinstance(step, Shake):
+            steps = new_client(self._base, ClientConnection, self.wire, step.handshake)
+            connection, agreement, rest = self.run(steps)
+            connection.established(agreement, rest)
+            return connection
         elif isinstance(step, Disconnect):
             self.drop()
+        elif isinstance(step, Begin):
+            self._begin(step.sock, step.address)
+        elif isinstance(step, Await):
+            return self._await(step)
+        elif isinstance(step, Resolve):
+            return self._resolve(step)
         else:
             return super().do(step)
         return None
@@ -89,131 +97,72 @@ class _Dialler(Exchange):
             raise TimeoutError("timed out while connecting")
         return min(left, FOREVER)
 
+    # -- connecting ------------------------------------------------------------------------------
+
     def _connect(self, step: Connect) -> socket.socket:
-        where = step.where
-        if where.sock is not None:
-            if isinstance(where.sock, ssl.SSLSocket):
-                raise TypeError("sock cannot be an SSLSocket; use wss: and ssl=")
-            return where.sock  # type: ignore[no-any-return]
-        if step.turn_at is not None:
-            self._stand_in_line(step.turn_at)
-        if where.path is not None:
-            return self._connect_unix(where.path)
-        race = Race(self._resolve(where), self.limits.happy_eyeballs_delay)
-        with selectors.DefaultSelector() as running, closing(Line()) as line:
+        with selectors.DefaultSelector() as self._trying:
             try:
-                return self._race(race, running, line if step.turn_at is None else None)
+                steps = reach(self._opening, step, monotonic, self._ring)
+                return self.run(steps)  # type: ignore[no-any-return]
             finally:
-                for key in list(running.get_map().values()):
-                    key.fileobj.close()  # type: ignore[union-attr]
+                for key in list(self._trying.get_map().values()):
+                    if key.data is None:
+                        key.fileobj.close()  # type: ignore[union-attr]
+                if self._bell is not None:
+                    self._bell.close()
+                    self._bell = None
 
-    def _connect_unix(self, path: Any) -> socket.socket:
-        sock = socket.socket(socket.AF_UNIX)
-        try:
+    def _begin(self, sock: socket.socket, address: Any) -> None:
+        if isinstance(address, str):  # a Unix socket, whose queue may be full: no selector tells
             sock.settimeout(self._left())
-            sock.connect(os.fspath(path))
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-
-    def _race(
-        self, race: Race, running: selectors.BaseSelector, line: Line | None
-    ) -> socket.socket:
-        """Happy Eyeballs (RFC 8305 5): the socket that is connected first."""
-        while not race.is_lost:
-            candidate = race.start(monotonic())
-            if candidate is not None:
-                turn = None
-                if line is not None:
-                    turn = self._opening.take_turn(candidate.address, line.ring)
-                if line is None or turn is None or turn.granted:
-                    self._begin(race, running, candidate, turn)
-                else:
-                    line.add(turn, candidate)
-            for sock in self._ready(race, running, line):
-                number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                if not number:
-                    running.unregister(sock)
-                    return sock
-                self._lose(race, running, sock, number)
-        raise race.error()
-
-    def _begin(
-        self, race: Race, running: selectors.BaseSelector, candidate: Candidate, turn: Turn | None
-    ) -> None:
-        sock = socket.socket(candidate.family, candidate.type, candidate.proto)
-        running.register(sock, selectors.EVENT_WRITE, (candidate, turn))
-        sock.setblocking(False)
         try:
-            if candidate.local is not None:
-                sock.bind(candidate.local)
-            number = sock.connect_ex(candidate.address)
+            sock.connect(address)
+        except BlockingIOError:
+            self._trying.register(sock, selectors.EVENT_WRITE)
         except OSError as exc:
-            number = exc.errno or errno.EINVAL
-        if number not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
-            self._lose(race, running, sock, number)
+            if exc.errno is None:
+                raise  # out of time
+            self._outcomes.append((sock, exc))
+        else:
+            self._outcomes.append((sock, None))
 
-    def _ready(
-        self, race: Race, running: selectors.BaseSelector, line: Line | None
-    ) -> list[socket.socket]:
-        """Sockets of which the outcome is known, when there are any or the next one is due."""
-        bell = None if line is None else line.bell
-        idle = bell is not None and not running.get_map()  # all that goes on is standing in line
-        if bell is not None:
-            running.register(bell, selectors.EVENT_READ)
-        since = monotonic()
-        wait = race.wait(since)
-        left = FOREVER if idle else self._left()
-        try:
-            events = running.select(left if wait is None else min(wait, left))
-        finally:
-            if bell is not None:
-                running.unregister(bell)
-        if idle:
-            self.until += monotonic() - since  # the time is for connecting, not for standing here
-        ready = [cast("socket.socket", key.fileobj) for key, _ in events]
-        if line is not None and bell in ready:
-            ready.remove(bell)
-            for turn, candidate in line.called():
-                self._begin(race, running, candidate, turn)
-        return ready
-
-    def _lose(
-        self, race: Race, running: selectors.BaseSelector, sock: socket.socket, number: int
-    ) -> None:
-        candidate, turn = running.unregister(sock).data
-        sock.close()
-        if turn is not None:
-            turn.leave()
-        race.failed(candidate, OSError(number, os.strerror(number)))
-
-    def _stand_in_line(self, address: Any) -> Turn | None:
-        granted = threading.Event()
-        turn = self._opening.take_turn(address, granted.set)
-        if turn is not None and not turn.granted:
+    def _await(self, step: Await) -> list[tuple[Any, OSError | None]]:
+        if step.in_line and self._bell is None:
+            self._bell = Bell()
+            self._trying.register(self._bell.ear, selectors.EVENT_READ, self._bell)
+        elif not self._outcomes:
             since = monotonic()
-            granted.wait()
-            self.until += monotonic() - since  # the time is for connecting, not for standing here
-        return turn
+            left = FOREVER if step.is_idle else self._left()
+            timeout = left if step.timeout is None else min(left, step.timeout)
+            for key, _ in self._trying.select(timeout):
+                self._settle(key)
+            if step.is_idle:
+                self.until += monotonic() - since  # the time is for connecting, not for standing
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
 
-    def _resolve(self, where: Where) -> list[Candidate]:
-        assert where.host is not None and where.port is not None
-        if where.local_addr is None:
-            found = literal(where.host, where.port, where.family)
-            if found is not None:
-                return found
-        infos = self._ask(where.host, where.port, where.family)
-        local = None if where.local_addr is None else self._ask(*where.local_addr, where.family)
-        return candidates(infos, local)
+    def _settle(self, key: selectors.SelectorKey) -> None:
+        if key.data is not None:
+            key.data.hush()
+            return
+        sock: Any = key.fileobj
+        self._trying.unregister(sock)
+        number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        self._outcomes.append((sock, OSError(number, os.strerror(number)) if number else None))
 
-    def _ask(self, host: str, port: int, family: int) -> Any:
+    def _ring(self) -> None:
+        bell = self._bell
+        if bell is not None:  # otherwise nobody has begun to listen, and looks first
+            bell.ring()
+
+    def _resolve(self, step: Resolve) -> Any:
         # The resolver knows neither of deadlines nor of Ctrl-C: it has a thread to itself.
         answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
         def ask() -> None:
             try:
-                answers.put(socket.getaddrinfo(host, port, family, socket.SOCK_STREAM))
+                kind = socket.SOCK_STREAM
+                answers.put(socket.getaddrinfo(step.host, step.port, step.family, kind))
             except Exception as exc:  # noqa: BLE001 - raised where somebody waits for it
                 answers.put(exc)
 
@@ -221,7 +170,7 @@ class _Dialler(Exchange):
         try:
             answer = answers.get(timeout=self._left())
         except queue.Empty:
-            raise TimeoutError(f"the address of {host} was not found in time") from None
+            raise TimeoutError(f"the address of {step.host} was not found in time") from None
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -272,33 +221,17 @@ class connect(ConnectBase):  # noqa: N801 - a verb, as in ``websockets``
         """The same, without trying again."""
         opening = self.new_opening()
         timeout = self.limits.open_timeout
-        dialler = _Dialler(opening, inf if timeout is None else monotonic() + timeout)
-        while True:
-            try:
-                return self._attempt(opening, dialler)
-            except InvalidStatus as exc:
-                dialler.run(opening.refused(exc))
-            except TimeoutError as exc:
-                if monotonic() < dialler.until:
-                    raise
-                raise TimeoutError("timed out during opening handshake") from exc
-
-    def _attempt(self, opening: Opening, dialler: _Dialler) -> ClientConnection:
-        handshake = opening.handshake()
+        dialler = _Dialler(self, opening, inf if timeout is None else monotonic() + timeout)
         try:
-            dialler.run(opening.route())
-            make = self.create_connection or ClientConnection
-            connection: ClientConnection = make(dialler.wire, self.limits, self.logger)
-            connection.staying = self.staying
-            agreement, rest = dialler.run(open_client(connection, handshake, self.limits))
-            opening.opened(agreement.response)
-            connection.established(agreement, rest)
+            return dialler.run(opening.run())  # type: ignore[no-any-return]
+        except TimeoutError as exc:
+            dialler.drop()
+            if monotonic() < dialler.until:
+                raise
+            raise TimeoutError("timed out during opening handshake") from exc
         except BaseException:
             dialler.drop()
             raise
-        finally:
-            opening.leave_turns()
-        return connection
 
     def __enter__(self) -> ClientConnection:
         with self.entering():
@@ -315,9 +248,7 @@ class connect(ConnectBase):  # noqa: N801 - a verb, as in ``websockets``
 
 def unix_connect(path: str | None = None, uri: str | None = None, **kwargs: Any) -> connect:
     """Connect to the server on the Unix socket at ``path``; otherwise as :class:`connect`."""
-    if uri is None:
-        uri = "ws://localhost/" if kwargs.get("ssl") is None else "wss://localhost/"
-    connector: connect = connect(uri, path=path, **kwargs)
+    connector: connect = connect(unix_uri(uri, kwargs), path=path, **kwargs)
     return connector
 
 

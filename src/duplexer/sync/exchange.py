@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import socket
 import ssl
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from duplexer.driver.conduct import ReadClock
+from duplexer.driver.following import call_blocking, follow_blocking
 from duplexer.driver.steps import Call, Read, Write
 from duplexer.sync.wire import FOREVER, Wire, wait
 
@@ -32,16 +32,7 @@ class Exchange:
 
     def run(self, steps: Any) -> Any:
         """Do what ``steps`` want, and give back what they end in."""
-        act, value = steps.send, None
-        while True:
-            try:
-                step = act(value)
-            except StopIteration as end:
-                return end.value
-            try:
-                act, value = steps.send, self.do(step)
-            except Exception as exc:  # noqa: BLE001 - thrown in where it belongs
-                act, value = steps.throw, exc
+        return follow_blocking(steps, self.do)
 
     def do(self, step: Any) -> Any:
         """One of them."""
@@ -51,11 +42,7 @@ class Exchange:
         if isinstance(step, Write):
             return self._write(step.data)
         assert isinstance(step, Call)
-        value = step.function(*step.args)
-        if inspect.iscoroutine(value):
-            value.close()
-            raise TypeError(f"{step.function!r} must not be async: nothing awaits it here")
-        return value
+        return call_blocking(step)
 
     def _read(self, until: float) -> bytes:
         data, self._early = self._early, b""

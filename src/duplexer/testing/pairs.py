@@ -13,6 +13,7 @@ from urllib.parse import urljoin
 
 from duplexer.asyncio import client as asyncio_client
 from duplexer.asyncio import server as asyncio_server
+from duplexer.asyncio.dialling import Dialler
 from duplexer.http.uri import parse_uri
 from duplexer.testing.arguments import URI, divided
 from duplexer.testing.links import Link
@@ -31,16 +32,19 @@ if TYPE_CHECKING:
 __all__ = ["MemoryServer", "connect_to", "pair", "play", "serve"]
 
 
-class _Dialler:
+class _Dialler(Dialler):
     """Gets a connection a link to a server in this process, in place of a byte stream."""
 
-    def __init__(self, loop: Any, connection: ClientConnection, opening: Any, limit: Any) -> None:
-        self._connection = connection
-        self._connect: _Connect = opening.base
+    def __init__(self, base: Any, *args: Any) -> None:
+        super().__init__(base, *args)
+        self._connect: _Connect = base
 
-    async def run(self) -> None:
+    async def connect(self, step: Any) -> None:
         """See :class:`~duplexer.asyncio.dialling.Dialler`."""
-        link_protocols(self._connection, self._connect.make_server(), self._connect.link)
+
+    async def hand_over(self, connection: Any) -> None:
+        """See :class:`~duplexer.asyncio.dialling.Dialler`."""
+        link_protocols(connection, self._connect.make_server(), self._connect.link)
 
 
 class _Connect(asyncio_client.connect):

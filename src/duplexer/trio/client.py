@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Generator
+from math import inf
 from typing import TYPE_CHECKING, Any, Self
 
 import trio
 
-from duplexer.driver.connecting import ConnectBase, process_exception
-from duplexer.driver.dial import open_client
-from duplexer.driver.eyeballs import Candidate, Race, candidates, literal
+from duplexer.driver.connecting import ConnectBase, process_exception, unix_uri
+from duplexer.driver.dial import new_client
+from duplexer.driver.reaching import Await, Begin, reach
 from duplexer.driver.retry import advance, connect_retrying
-from duplexer.driver.steps import Connect, Disconnect, Resolve, StartTls
-from duplexer.driver.turns import Patience
-from duplexer.errors import InvalidStatus
+from duplexer.driver.steps import Connect, Disconnect, Resolve, Shake, StartTls
 from duplexer.trio.connection import Connection
-from duplexer.trio.opening import Exchange, follow, hidden_nursery, seconds
+from duplexer.trio.opening import Exchange, hidden_nursery, seconds
 
 if TYPE_CHECKING:
+    import socket
+
     from duplexer.driver.opening import Opening
     from duplexer.driver.retry import Dial
-    from duplexer.driver.turns import Turn
 
 __all__ = ["ClientConnection", "connect", "process_exception", "unix_connect"]
 
@@ -31,28 +31,42 @@ class ClientConnection(Connection):
 
 
 class _Dialler(Exchange):
-    """The steps of the way to a server, within ``limit``."""
+    """The steps of the way to a server, for connections of ``base``, within ``limit``."""
 
-    def __init__(self, opening: Opening, limit: trio.CancelScope, given: Any) -> None:
-        super().__init__(None, opening.base.limits)
+    def __init__(self, base: connect, opening: Opening, limit: trio.CancelScope) -> None:
+        super().__init__(None, base.limits)
+        self._base = base
         self._opening = opening
         self._limit = limit
-        self._patience = Patience(self._stop_clock, self._start_clock)
-        self._given = given
+        self._token = trio.lowlevel.current_trio_token()
+        self._trying: trio.Nursery
+        self._news = trio.Event()
+        self._outcomes: list[tuple[socket.socket, OSError | None]] = []
 
     async def do(self, step: Any) -> Any:
-        """See :class:`Exchange`."""
+        """See :class:`Exchange`. After a failure, ``drop()``."""
         if isinstance(step, Connect):
-            self.stream = await self._connect(step)
+            self.stream = self._base.own.get("stream") or await self._connect(step)
         elif isinstance(step, StartTls):
             self.stream = trio.SSLStream(
                 self.stream, step.context, server_hostname=step.server_hostname
             )
             await self.stream.do_handshake()
-        elif isinstance(step, Resolve):
-            return await self._resolve(step)
+        elif isinstance(step, Shake):
+            steps = new_client(self._base, ClientConnection, self.stream, step.handshake)
+            connection, agreement, rest = await self.run(steps)
+            connection.establish(agreement, rest, trio.current_time())
+            return connection
         elif isinstance(step, Disconnect):
             await self.drop()
+        elif isinstance(step, Begin):
+            self._trying.start_soon(self._try, step.sock, step.address)
+        elif isinstance(step, Await):
+            return await self._await(step)
+        elif isinstance(step, Resolve):
+            return await trio.socket.getaddrinfo(
+                step.host, step.port, family=step.family, type=trio.socket.SOCK_STREAM
+            )
         else:
             return await super().do(step)
         return None
@@ -64,103 +78,51 @@ class _Dialler(Exchange):
             with trio.CancelScope(shield=True):
                 await trio.aclose_forcefully(stream)
 
-    async def _connect(self, step: Connect) -> Any:
-        where = step.where
-        if self._given is not None:
-            return self._given
-        if where.sock is not None:
-            where.sock.setblocking(False)
-            return trio.SocketStream(trio.socket.from_stdlib_socket(where.sock))
-        if step.turn_at is not None:
-            await self._take_turn(step.turn_at)
-        if where.path is not None:
-            return await trio.open_unix_socket(where.path)
-        return await self._race(await self._resolve(where), step.turn_at is None)
-
-    async def _resolve(self, where: Any) -> list[Candidate]:
-        async def ask(host: str, port: int) -> Any:
-            return await trio.socket.getaddrinfo(
-                host, port, family=where.family, type=trio.socket.SOCK_STREAM
-            )
-
-        local = getattr(where, "local_addr", None)
-        if local is None:
-            found = literal(where.host, where.port, where.family)
-            if found is not None:
-                return found
-        infos = await ask(where.host, where.port)
-        return candidates(infos, None if local is None else await ask(*local))
-
-    async def _race(self, found: list[Candidate], takes_turns: bool) -> Any:
-        """Happy Eyeballs (RFC 8305 5)."""
-        race = Race(found, self.limits.happy_eyeballs_delay)
-        winners: list[Any] = []
-        news = trio.Event()
-
-        async def attempt(candidate: Candidate) -> None:
-            try:
-                stream = await self._try(candidate, takes_turns)
-            except OSError as exc:
-                race.failed(candidate, exc)
-            else:
-                winners.append(stream)
-            news.set()
-
-        try:
-            async with hidden_nursery() as nursery:
-                while not (winners or race.is_lost):
-                    news = trio.Event()
-                    candidate = race.start(trio.current_time())
-                    if candidate is not None:
-                        nursery.start_soon(attempt, candidate)
-                    with trio.move_on_after(seconds(race.wait(trio.current_time()))):
-                        await news.wait()
-                nursery.cancel_scope.cancel()
-            if not winners:
-                raise race.error()
-            return winners.pop(0)
-        finally:
-            for self.stream in winners:
-                await self.drop()
-
-    async def _try(self, candidate: Candidate, takes_turns: bool) -> trio.SocketStream:
-        turn = await self._take_turn(candidate.address) if takes_turns else None
+    async def _connect(self, step: Connect) -> trio.SocketStream:
+        steps = reach(self._opening, step, trio.current_time, self._ring)
         sock = None
         try:
-            sock = trio.socket.socket(candidate.family, candidate.type, candidate.proto)
-            if candidate.local is not None:
-                await sock.bind(candidate.local)
-            with self._patience.trying():
-                await sock.connect(candidate.address)
-            return trio.SocketStream(sock)
+            async with hidden_nursery() as self._trying:
+                sock = await self.run(steps)
+                self._trying.cancel_scope.cancel()
+            return trio.SocketStream(trio.socket.from_stdlib_socket(sock))
         except BaseException:
             if sock is not None:
                 sock.close()
-            if turn is not None:
-                turn.leave()
             raise
+        finally:
+            for late, _ in self._outcomes:
+                late.close()
 
-    async def _take_turn(self, address: Any) -> Turn | None:
-        granted = trio.Event()
-        token = trio.lowlevel.current_trio_token()
-        turn = self._opening.take_turn(address, lambda: token.run_sync_soon(granted.set))
-        if turn is None or turn.granted:
-            return turn
+    async def _try(self, sock: socket.socket, address: Any) -> None:
+        error = None
         try:
-            with self._patience.waiting():
-                await granted.wait()
+            await trio.socket.from_stdlib_socket(sock).connect(address)
+        except OSError as exc:
+            error = exc
         except BaseException:
-            turn.leave()
+            sock.close()
             raise
-        return turn
+        self._outcomes.append((sock, error))
+        self._news.set()
 
-    def _stop_clock(self) -> float:
+    async def _await(self, step: Await) -> Any:
         left = self._limit.deadline - trio.current_time()
-        self._limit.deadline = seconds(None)
-        return left
+        if step.is_idle:
+            self._limit.deadline = inf
+        with trio.move_on_after(seconds(step.timeout)):
+            await self._news.wait()
+        if step.is_idle:
+            self._limit.deadline = trio.current_time() + left
+        self._news = trio.Event()
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
 
-    def _start_clock(self, left: float) -> None:
-        self._limit.deadline = trio.current_time() + left
+    def _ring(self) -> None:
+        self._token.run_sync_soon(self._look_again)
+
+    def _look_again(self) -> None:
+        self._news.set()
 
 
 class connect(ConnectBase):  # noqa: N801 - a verb, as in ``websockets``
@@ -190,12 +152,16 @@ class connect(ConnectBase):  # noqa: N801 - a verb, as in ``websockets``
         """See :class:`~duplexer.driver.connecting.ConnectBase`."""
         self._owner: Any = None
         self._nursery = self.own.get("nursery")
-        self._stream = self.own.get("stream")
-        if self._stream is not None:
+        if self.own.get("stream") is not None:
             where = self.where
             if where.is_direct or where.host is not None or where.port is not None:
                 raise ValueError("stream cannot be given together with sock, path, host or port")
             self.proxy = None
+
+    @property
+    def is_single(self) -> bool:
+        """See :class:`~duplexer.driver.connecting.ConnectBase`."""
+        return super().is_single or self.own.get("stream") is not None
 
     def varied(self, dial: Dial) -> connect:
         """See :class:`~duplexer.driver.connecting.ConnectBase`."""
@@ -207,42 +173,16 @@ class connect(ConnectBase):  # noqa: N801 - a verb, as in ``websockets``
         """Connect, once."""
         opening = self.new_opening()
         with trio.move_on_after(seconds(self.limits.open_timeout)) as limit:
-            while True:
-                dialler = _Dialler(opening, limit, self._stream)
-                try:
-                    connection = await self._attempt(opening, dialler)
-                    await self._settle_in(connection, dialler)
-                    return connection
-                except InvalidStatus as exc:
-                    if self._stream is not None:
-                        raise  # there is no other
-                    await follow(opening.refused(exc), dialler.do)
+            dialler = _Dialler(self, opening, limit)
+            try:
+                connection: ClientConnection = await dialler.run(opening.run())
+                # A nursery that has been left takes nobody any more.
+                self._owner.start_soon(connection.run)
+                return connection
+            except BaseException:
+                await dialler.drop()
+                raise
         raise TimeoutError("timed out during opening handshake")
-
-    async def _settle_in(self, connection: ClientConnection, dialler: _Dialler) -> None:
-        try:
-            self._owner.start_soon(connection.run)
-        except RuntimeError:  # a nursery that has been left takes nobody any more
-            await dialler.drop()
-            raise
-
-    async def _attempt(self, opening: Opening, dialler: _Dialler) -> ClientConnection:
-        handshake = opening.handshake()
-        try:
-            await follow(opening.route(), dialler.do)
-            make = self.create_connection or ClientConnection
-            connection: ClientConnection = make(dialler.stream, self.limits, self.logger)
-            connection.staying = self.staying
-            steps = open_client(connection, handshake, self.limits)
-            agreement, rest = await follow(steps, dialler.do)
-        except BaseException:
-            await dialler.drop()
-            raise
-        finally:
-            opening.leave_turns()
-        opening.opened(agreement.response)
-        connection.establish(agreement, rest, trio.current_time())
-        return connection
 
     async def _connect(self, owner: Any) -> ClientConnection:
         self._owner = owner
@@ -325,6 +265,4 @@ class _Iteration:
 
 def unix_connect(path: str | None = None, uri: str | None = None, **kwargs: Any) -> connect:
     """Connect to the server on the Unix socket at ``path``; otherwise as :class:`connect`."""
-    if uri is None:
-        uri = "ws://localhost/" if kwargs.get("ssl") is None else "wss://localhost/"
-    return connect(uri, path=path, **kwargs)
+    return connect(unix_uri(uri, kwargs), path=path, **kwargs)

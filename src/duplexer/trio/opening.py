@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Generator
-from inspect import isawaitable
+from collections.abc import AsyncIterator
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 import trio
 
 from duplexer.driver.conduct import ReadClock
-from duplexer.driver.steps import Call, Read, Write
+from duplexer.driver.following import call, follow
+from duplexer.driver.steps import Read, Write
 
 if TYPE_CHECKING:
     from duplexer.driver.steps import Step
     from duplexer.limits import Limits
 
-__all__ = ["BROKEN", "READ_SIZE", "Exchange", "cause_of", "follow", "hidden_nursery", "seconds"]
+__all__ = ["BROKEN", "READ_SIZE", "Exchange", "cause_of", "hidden_nursery", "seconds"]
 
 #: One read takes at most this much.
 READ_SIZE = 64 * 1024
@@ -65,23 +65,6 @@ async def hidden_nursery() -> AsyncIterator[trio.Nursery]:
         raise error
 
 
-async def follow(steps: Generator[Any, Any, Any], do: Any) -> Any:
-    """Do one step after the other: ``do(step)`` gives back its outcome. Ends in that of all."""
-    outcome = error = None
-    try:
-        while True:
-            step = steps.send(outcome) if error is None else steps.throw(error)
-            outcome = error = None
-            try:
-                outcome = await do(step)
-            except Exception as exc:  # noqa: BLE001 - thrown in where it belongs
-                error = cause_of(exc)
-    except StopIteration as stop:
-        return stop.value
-    finally:
-        steps.close()
-
-
 class Exchange:
     """The steps of an opening handshake, done on ``stream``."""
 
@@ -89,6 +72,10 @@ class Exchange:
         self.stream = stream
         self.limits = limits
         self._clock = ReadClock(first)
+
+    async def run(self, steps: Any) -> Any:
+        """Do ``steps``, and give back what they end in."""
+        return await follow(steps, self.do, cause_of)
 
     async def do(self, step: Step) -> Any:
         """Do one of them."""
@@ -101,8 +88,4 @@ class Exchange:
             with trio.move_on_after(seconds(self.limits.send_timeout)):
                 return await self.stream.send_all(step.data)
             raise TimeoutError("the peer does not read (Limits.send_timeout)")
-        assert isinstance(step, Call)
-        if step.blocking:
-            return await trio.to_thread.run_sync(step.function, *step.args)
-        outcome = step.function(*step.args)
-        return await outcome if isawaitable(outcome) else outcome
+        return await call(step, trio.to_thread.run_sync)

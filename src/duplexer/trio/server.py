@@ -16,7 +16,7 @@ from duplexer.driver.listening import EXHAUSTED, PAUSE, check_place, listening_s
 from duplexer.driver.roster import Roster, RosterEntry
 from duplexer.driver.serving import ServeBase
 from duplexer.trio.connection import Connection
-from duplexer.trio.opening import Exchange, cause_of, follow, hidden_nursery, seconds
+from duplexer.trio.opening import Exchange, cause_of, hidden_nursery, seconds
 
 if TYPE_CHECKING:
     from duplexer.core.prepared import Prepared
@@ -169,7 +169,7 @@ class Server(Roster):
                     self.guard.strike("open_timeout")
                     return False
             steps = open_server(connection, self.base.serving, secure=secure)
-            outcome = await follow(steps, Exchange(stream, limits, until).do)
+            outcome = await Exchange(stream, limits, until).run(steps)
         except Exception as exc:  # noqa: BLE001 - it is reported
             report_refusal(connection, cause_of(exc))
         if outcome is None:  # no WebSocket: it has been answered

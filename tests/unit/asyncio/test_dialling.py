@@ -20,7 +20,6 @@ import truststore
 from duplexer.asyncio import tcp
 from duplexer.asyncio.client import connect
 from duplexer.asyncio.dialling import Dialler
-from duplexer.driver.connecting import ConnectBase
 from duplexer.driver.tls import default_context
 from duplexer.driver.turns import TURNS
 from duplexer.errors import InvalidMessage, InvalidProxy, InvalidProxyStatus, ProxyError
@@ -145,45 +144,6 @@ async def test_cancelled_while_dialling(
 
 
 @pytest.mark.skipif(not tcp.available(), reason="needs epoll")
-async def test_cancelled_while_the_losers_leave(
-    monkeypatch: pytest.MonkeyPatch, hole: tuple[str, int]
-) -> None:
-    """Neither the winner stays open, nor a loser that has connected all the same."""
-    leaving, leave = asyncio.Event(), asyncio.Event()
-    late: list[socket.socket] = []
-
-    class Hesitant(Dialler):
-        async def _try(self, candidate: Any, takes_turns: bool) -> socket.socket:
-            try:
-                return await super()._try(candidate, takes_turns)
-            except asyncio.CancelledError:
-                leaving.set()
-                await leave.wait()
-                late.append(socket.socket())
-                return late[0]
-
-    class Connect(connect):
-        dialler = Hesitant
-
-    before = sockets()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        resolve_to(monkeypatch, hole, listener.getsockname())
-        limits = Limits(happy_eyeballs_delay=0.01)
-        dialling = Connect("ws://example.com/", proxy=None, limits=limits)
-        task = asyncio.ensure_future(dialling._connect())
-        accepted, _ = await asyncio.to_thread(listener.accept)
-        with accepted:
-            await leaving.wait()
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            assert await asyncio.to_thread(accepted.recv, 1) == b""
-    leave.set()
-    await until(lambda: late and late[0].fileno() == -1)
-    assert sockets() <= before
-
-
-@pytest.mark.skipif(not tcp.available(), reason="needs epoll")
 @pytest.mark.parametrize("secure", [False, True])
 async def test_cancelled_after_dialling(secure: bool) -> None:
     """The server accepts, and says nothing, neither in TLS nor in HTTP."""
@@ -300,27 +260,39 @@ async def test_so_many_at_a_time(
     TURNS.forget()
 
 
-async def test_standing_in_line_does_not_count() -> None:
-    loop = asyncio.get_running_loop()
-    address = ("192.0.2.99", 80)
-    held = TURNS.enter(address, 1)
-    opening = ConnectBase("ws://example.com/").new_opening()
-    connection: Any = None
-    async with asyncio.timeout(60) as limit:
-        dialler = Dialler(loop, connection, opening, limit)
-        waiting = asyncio.ensure_future(dialler._take_turn(address))
-        await until(lambda: limit.when() is None)
-        held.leave()
-        turn = await waiting
-        assert turn is not None and turn.granted
-        assert limit.when() is not None
-        gone = asyncio.ensure_future(dialler._take_turn(address))
-        await asyncio.sleep(0)
+async def test_standing_in_line_does_not_count(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("duplexer.driver.opening.is_counted", lambda address: True)
+    limits: list[asyncio.Timeout] = []
+
+    class Watched(Dialler):
+        def __init__(self, base: Any, opening: Any, limit: asyncio.Timeout) -> None:
+            super().__init__(base, opening, limit)
+            limits.append(limit)
+
+    class Connect(connect):
+        dialler = Watched
+
+    async with serving() as (_, uri):
+        held = TURNS.enter(address_of(uri), 1)
+        waiting = asyncio.ensure_future(
+            Connect(uri, proxy=None, limits=Limits(max_connecting=1))._connect()
+        )
+        await until(lambda: limits and limits[0].when() is None)
+        gone = asyncio.ensure_future(
+            Connect(uri, proxy=None, limits=Limits(max_connecting=1))._connect()
+        )
+        await until(lambda: len(limits) == 2 and limits[1].when() is None)
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):
             await gone
-    opening.leave_turns()
-    assert TURNS.enter(address, 1).granted
+        held.leave()
+        async with await waiting as ws:
+            await ws.send("Hello")
+            assert await ws.recv() == "Hello"
+        assert limits[0].when() is not None  # it ran on for the rest of the opening
+        assert TURNS.enter(address_of(uri), 1).granted
     TURNS.forget()
 
 

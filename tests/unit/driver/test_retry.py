@@ -616,7 +616,7 @@ def test_who_blocks_cannot_await() -> None:
         """Never awaited."""
 
     connector = Blocking(Retry(before=before), Connection())
-    with pytest.raises(TypeError, match="must not be a coroutine function"):
+    with pytest.raises(TypeError, match="must not be async"):
         connect_retrying_blocking(connector, lambda seconds: None)
 
 

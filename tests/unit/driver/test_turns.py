@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from duplexer.driver.turns import TURNS, Line, Patience, Turns, is_counted
+from duplexer.driver.turns import TURNS, Bell, Turns, is_counted
 
 PLACE = ("192.0.2.1", 443)
 
@@ -153,65 +153,17 @@ def test_a_turn_may_be_given_back_in_the_midst_of_another_call() -> None:
     assert turns.enter(other.place.key, 1).granted
 
 
-class Clock:
-    """Thirty seconds are left; what was done to it is written down."""
-
-    def __init__(self) -> None:
-        self.done: list[str] = []
-        self.patience = Patience(self.stop, self.go)
-
-    def stop(self) -> float:
-        self.done.append("stop")
-        return 30.0
-
-    def go(self, left: float) -> None:
-        self.done.append(f"go {left}")
-
-
-def test_time_stands_still_in_line() -> None:
-    clock = Clock()
-    with clock.patience.waiting(), clock.patience.waiting():
-        assert clock.done == ["stop"]
-    assert clock.done == ["stop", "go 30.0"]
-
-
-def test_time_runs_while_one_of_several_is_connected_to() -> None:
-    clock = Clock()
-    with clock.patience.waiting():
-        with clock.patience.trying():
-            assert clock.done == ["stop", "go 30.0"]
-        assert clock.done == ["stop", "go 30.0", "stop"]
-    with clock.patience.trying(), clock.patience.waiting():
-        pass
-    assert clock.done == ["stop", "go 30.0", "stop", "go 30.0"]
-
-
-def test_a_line_has_a_bell_that_rings_when_it_is_somebodys_turn() -> None:
-    turns = Turns()
-    line = Line()
-    first = turns.enter(PLACE, 1, line.ring)
-    second, third, fourth = (turns.enter(PLACE, 1, line.ring) for _ in range(3))
-    assert line.bell is None and line.called() == []
-    line.add(second, "second")
-    line.add(third, "third")
-    assert line.called() == []
-    first.leave()
-    assert select.select([line.bell], [], [], 30)[0] == [line.bell]
-    assert line.called() == [(second, "second")]
-    assert select.select([line.bell], [], [], 0)[0] == []
-    line.close()
-    line.ring()
-    second.leave()
-    assert fourth.granted  # the third is not waited for
-
-
-def test_a_turn_that_came_before_the_bell() -> None:
-    turns = Turns()
-    line = Line()
-    first = turns.enter(PLACE, 1)
-    second = turns.enter(PLACE, 1, line.ring)
-    first.leave()
-    line.add(second, "second")
-    assert select.select([line.bell], [], [], 30)[0] == [line.bell]
-    assert line.called() == [(second, "second")]
-    line.close()
+def test_a_bell_wakes_who_waits_for_sockets() -> None:
+    bell = Bell()
+    assert select.select([bell.ear], [], [], 0)[0] == []
+    ringing = threading.Thread(target=bell.ring, daemon=True)
+    ringing.start()
+    assert select.select([bell.ear], [], [], 30)[0] == [bell.ear]
+    ringing.join(30)
+    for _ in range(100_000):  # nobody who rings has to wait
+        bell.ring()
+    while select.select([bell.ear], [], [], 0)[0]:
+        bell.hush()
+    bell.hush()
+    bell.close()
+    bell.ring()  # nobody listens

@@ -8,7 +8,7 @@ import trio.testing
 
 from duplexer.driver.steps import Call, Read, Write
 from duplexer.limits import Limits
-from duplexer.trio.opening import Exchange, cause_of, follow, hidden_nursery, seconds
+from duplexer.trio.opening import Exchange, cause_of, hidden_nursery, seconds
 
 
 async def test_steps_are_done_one_after_the_other(autojump):
@@ -28,7 +28,7 @@ async def test_steps_are_done_one_after_the_other(autojump):
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(theirs.send_all, b"answer")
-        outcome = await follow(steps(), Exchange(ours, Limits()).do)
+        outcome = await Exchange(ours, Limits()).run(steps())
     assert outcome == (b"answer", "PLAIN", 42, 7)
     assert await theirs.receive_some() == b"hello"
 
@@ -48,7 +48,7 @@ async def test_the_reads_of_a_stage_have_a_deadline(autojump):
     started = trio.current_time()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(later, 8, theirs, b"x")
-        await follow(steps(), Exchange(ours, Limits()).do)
+        await Exchange(ours, Limits()).run(steps())
     assert [round(at - started) for at in caught] == [10, 20]
 
 
@@ -64,7 +64,7 @@ async def test_a_peer_that_does_not_read_answers_is_left(autojump):
         yield Write(b"x" * 1000)
 
     with pytest.raises(TimeoutError, match=r"Limits\.send_timeout"):
-        await follow(steps(), Exchange(ours, Limits(send_timeout=5)).do)
+        await Exchange(ours, Limits(send_timeout=5)).run(steps())
 
 
 async def test_what_fails_is_thrown_in_where_it_was_wanted():
@@ -84,7 +84,7 @@ async def test_what_fails_is_thrown_in_where_it_was_wanted():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await follow(steps(), Exchange(ours, Limits()).do)
+        await Exchange(ours, Limits()).run(steps())
     assert len(seen) == 2
 
 
@@ -99,7 +99,7 @@ async def test_cancelling_closes_the_steps():
             closed.append(True)
 
     with trio.move_on_after(0):
-        await follow(steps(), Exchange(ours, Limits()).do)
+        await Exchange(ours, Limits()).run(steps())
     assert closed
 
 
