@@ -109,6 +109,13 @@ def echoes(server: Any) -> bool:
         peer.close()
 
 
+async def struck(front: Any, server: Any, bounds: dict[str, int]) -> None:
+    """Wait until these bounds have struck, and no others: it is told when connections are gone."""
+    with contextlib.suppress(TimeoutError):
+        await front.until(lambda: server.struck == bounds, PATIENCE)
+    assert server.struck == bounds
+
+
 def head(opcode: int, size: int, *, fin: bool = True, rsv: int = 0, form: int = 0) -> bytes:
     """A masked frame's header, which may lie; the masking key is zero."""
     form = form or (size if size < 126 else 126 if size < 65536 else 127)

@@ -27,6 +27,7 @@ from tests.security.attackers import (
     read_to_end,
     request,
     status,
+    struck,
 )
 
 pytestmark = pytest.mark.both_builds
@@ -64,7 +65,7 @@ async def test_silent_and_dripping_peers_have_one_deadline(front):
         assert {status(answer) for answer in answers[::2]} == {408}
         assert set(answers[1::2]) == {b""}
         await front.until(lambda: not server.opening)
-        assert server.struck["open_timeout"] == 20
+        await struck(front, server, {"open_timeout": 20})
 
 
 def threading_wait(sock: socket.socket) -> bool:
