@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import aiofastnet
 
-from duplexer.asyncio import netio
 from duplexer.asyncio.tcp import Poller, Tcp
+from duplexer.driver import netio
 from duplexer.driver.listening import EXHAUSTED, PAUSE
 from duplexer.limits import DEFAULT_LIMITS
 from duplexer.policy.guard import Guard

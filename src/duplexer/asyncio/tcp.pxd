@@ -1,6 +1,6 @@
 cimport cython
 
-from duplexer.asyncio cimport netio
+from duplexer.driver cimport netio
 from duplexer.asyncio.pump cimport Outlet, Wire
 
 

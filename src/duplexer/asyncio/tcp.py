@@ -16,8 +16,8 @@ import socket
 from asyncio.trsock import TransportSocket
 from typing import TYPE_CHECKING, Any
 
-from duplexer.asyncio import netio
 from duplexer.asyncio.pump import Outlet
+from duplexer.driver import netio
 
 if TYPE_CHECKING:
     import asyncio

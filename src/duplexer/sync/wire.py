@@ -15,6 +15,8 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from duplexer.driver import netio
+
 if TYPE_CHECKING:
     from duplexer.driver.tls import TlsLayer
 
@@ -59,6 +61,7 @@ class Wire:
 
     __slots__ = (
         "_armed",
+        "_fd",
         "_got",
         "_into",
         "_left",
@@ -78,8 +81,9 @@ class Wire:
         if sock.family != getattr(socket, "AF_UNIX", None):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
+        self._fd = netio.by_descriptor(sock) if HAS_FLAGS else -1
         self._recv_into = sock.recv_into
-        self._send = sock.send
+        self._send: Any = sock.send
         self.buffer = bytearray(BUFFER)
         self._into = (self.buffer,)
         self._got: list[int] = []
@@ -110,17 +114,32 @@ class Wire:
         """
         try:
             if timeout <= 0:
-                self._got.append(self._recv_into(self.buffer, 0, DONTWAIT))
+                if self._fd >= 0:
+                    self._read_in_c(DONTWAIT)
+                else:
+                    self._got.append(self._recv_into(self.buffer, 0, DONTWAIT))
                 return
             if not HAS_FLAGS:
                 wait(self.sock, read=True, write=False, timeout=timeout)
             elif not timeout / 2 <= self._armed <= timeout + min(SLACK, timeout / 8):
                 self._arm(timeout)
-            # In one go: between the call and keeping what it gave nothing may be raised, not even
-            # by Ctrl-C, or bytes were lost.
-            self._got.extend(map(self._recv_into, self._into))
+            if self._fd >= 0:
+                self._read_in_c(0)
+            else:
+                # In one go: between the call and keeping what it gave nothing may be raised, not
+                # even by Ctrl-C, or bytes were lost.
+                self._got.extend(map(self._recv_into, self._into))
         except BlockingIOError:
             pass
+
+    def _read_in_c(self, flags: int) -> None:
+        n = netio.receive(self._fd, self.buffer, flags)
+        if n >= 0:
+            self._got.append(n)
+
+    def is_full(self) -> bool:
+        """Whether ``taken()`` has something to say."""
+        return bool(self._got)
 
     def taken(self) -> int:
         """How many bytes ``read()`` has left in ``buffer``: 0 at the end of the stream, or -1."""
@@ -171,11 +190,11 @@ class Wire:
         if isinstance(data, list) and (self.layers or not HAS_FLAGS):
             data = b"".join(data)
         if isinstance(data, list):
-            waits = self.pending > 0
-            self._keep(data)
-            self.total += sum(map(len, data))
-            if not waits:
-                self.flush()
+            size = sum(map(len, data))
+            self.total += size
+            n = 0 if self.pending else self._write_pieces(data)
+            if n < size:
+                self._keep(data, n)
         else:
             self._put(data, self.layers)
         self.torn = False
@@ -186,19 +205,40 @@ class Wire:
                 data = layer.encrypt(data) if data else data
         if not data:
             return
-        self.total += len(data)
-        n = 0
-        if not self.pending:
-            try:
-                n = self._send(data, DONTWAIT)
-            except BlockingIOError:
-                pass
-        if n < len(data):
-            self._keep([memoryview(data)[n:]])
+        size = len(data)
+        self.total += size
+        n = 0 if self.pending else self._write(data)
+        if n < size:
+            self._keep([data], n)
 
-    def _keep(self, pieces: list[Any]) -> None:
-        self._left.extend(map(memoryview, pieces))
-        self.pending += sum(map(len, pieces))
+    def _write(self, data: bytes) -> int:
+        # As much of it as the kernel takes: so many bytes.
+        if self._fd >= 0 and type(data) is bytes:
+            n = netio.send(self._fd, data, DONTWAIT)
+            return max(0, n)
+        try:
+            return self._send(data, DONTWAIT)  # type: ignore[no-any-return]
+        except BlockingIOError:
+            return 0
+
+    def _write_pieces(self, pieces: list[Any]) -> int:
+        # The first few of them, as much of that as the kernel takes.
+        if self._fd >= 0:
+            n = netio.send_pieces(self._fd, pieces, DONTWAIT)
+            return max(0, n)
+        try:
+            return self.sock.sendmsg(pieces[:64], (), DONTWAIT)
+        except BlockingIOError:
+            return 0
+
+    def _keep(self, pieces: list[Any], start: int) -> None:
+        # What follows the first ``start`` bytes of them.
+        for piece in pieces:
+            view = memoryview(piece)[start:]
+            start = max(0, start - len(piece))
+            if view:
+                self._left.append(view)
+                self.pending += len(view)
 
     def flush(self) -> int:
         """Write what is pending, as far as the kernel takes it: so many bytes."""

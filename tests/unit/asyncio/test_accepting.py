@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import trustme
 
-from duplexer.asyncio import accepting, netio, tcp
+from duplexer.asyncio import accepting, tcp
 from duplexer.asyncio.client import connect
 from duplexer.asyncio.pump import pump_of
 from duplexer.asyncio.server import serve
+from duplexer.driver import netio
 from tests.unit.asyncio.conftest import echo
 
 pytestmark = pytest.mark.skipif(not tcp.available(), reason="needs epoll")

@@ -10,7 +10,16 @@ import os
 import socket
 from typing import Any
 
-__all__ = ["accept", "read_into", "write", "write_pieces"]
+__all__ = [
+    "accept",
+    "by_descriptor",
+    "read_into",
+    "receive",
+    "send",
+    "send_pieces",
+    "write",
+    "write_pieces",
+]
 
 
 def read_into(fd: int, buffer: bytearray) -> int:
@@ -35,6 +44,43 @@ def write_pieces(fd: int, pieces: list[bytes], start: int) -> int:
         return os.writev(fd, [memoryview(pieces[0])[start:], *pieces[1:16]])
     except BlockingIOError:
         return -1
+
+
+def by_descriptor(sock: socket.socket) -> int:  # noqa: ARG001 - see netio.pyx
+    """The descriptor of ``sock`` if what follows is cheaper than its methods, otherwise -1.
+
+    It is where this is compiled, and the socket's methods are nobody's own (gevent's, a test's).
+    """
+    return -1
+
+
+def _with(fd: int, name: str, *args: Any) -> int:
+    sock = socket.socket(fileno=fd)
+    try:
+        n: int = getattr(sock, name)(*args)
+    except BlockingIOError:
+        return -1
+    finally:
+        sock.detach()
+    return n
+
+
+def receive(fd: int, buffer: bytearray, flags: int) -> int:
+    """As ``read_into``, with ``flags`` as for ``socket.recv_into()``; other threads run meanwhile.
+
+    -1 as well when a signal came first, or the time of ``SO_RCVTIMEO`` is over.
+    """
+    return _with(fd, "recv_into", buffer, 0, flags)
+
+
+def send(fd: int, data: bytes, flags: int) -> int:
+    """As ``write``, with ``flags`` as for ``socket.send()``; other threads run meanwhile."""
+    return _with(fd, "send", data, flags)
+
+
+def send_pieces(fd: int, pieces: list[bytes], flags: int) -> int:
+    """As ``write_pieces``, with ``flags``; other threads run meanwhile."""
+    return _with(fd, "sendmsg", pieces[:16], (), flags)
 
 
 def accept(fd: int) -> tuple[int, Any] | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from duplexer.asyncio import netio
+from duplexer.driver import netio
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -75,6 +76,48 @@ def test_an_error_is_an_oserror_and_no_signal(pair: Pair) -> None:
         netio.write_pieces(ours.fileno(), [b"x"], 0)
     with pytest.raises(OSError, match="Bad file descriptor"):
         netio.read_into(-1, bytearray(1))
+
+
+def test_with_flags(pair: Pair) -> None:
+    ours, theirs = pair
+    fd, now = ours.fileno(), socket.MSG_DONTWAIT
+    ours.setblocking(True)
+    buffer = bytearray(8)
+    assert netio.receive(fd, buffer, now) == -1
+    assert netio.send(theirs.fileno(), b"hello", now) == 5
+    assert netio.receive(fd, buffer, socket.MSG_PEEK) == 5
+    assert netio.receive(fd, buffer, 0) == 5
+    assert buffer == b"hello\0\0\0"
+    pieces = [bytes([65 + k]) * (k + 1) for k in range(20)]
+    n = netio.send_pieces(fd, pieces, now)
+    assert n == sum(map(len, pieces[:16]))
+    assert theirs.recv(1000) == b"".join(pieces)[:n]
+    assert 0 < netio.send(fd, bytes(1 << 22), now) < 1 << 22
+    assert netio.send(fd, b"x", now) == netio.send_pieces(fd, [b"x", b"y"], now) == -1
+    theirs.close()
+    with pytest.raises(OSError):
+        netio.send(fd, b"x", now)
+    with pytest.raises(OSError):
+        netio.send_pieces(fd, [b"x"], now)
+
+
+def test_the_time_of_a_read_may_be_over(pair: Pair) -> None:
+    ours, _ = pair
+    ours.setblocking(True)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 0, 1000))
+    assert netio.receive(ours.fileno(), bytearray(8), 0) == -1
+
+
+def test_a_socket_with_methods_of_its_own_keeps_them(pair: Pair) -> None:
+    class Own(socket.socket):
+        def send(self, *args: object) -> int:
+            raise NotImplementedError
+
+    compiled = not str(netio.__file__).endswith(".py")
+    assert netio.by_descriptor(pair[0]) == (pair[0].fileno() if compiled else -1)
+    with Own() as own:
+        assert netio.by_descriptor(own) == -1
+    assert netio.by_descriptor(object()) == -1  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="needs IPv6")
