@@ -26,7 +26,7 @@ MACHINERY = (
     "accepting.py",
     "awaiting.py",
     "keeper.py",
-    "netio.py",
+    "mutex.py",
     "pump.py",
     "tcp.py",
     "wire.py",

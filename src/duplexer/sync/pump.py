@@ -12,11 +12,11 @@ while no thread of the application is here is the keeper's to do (``duplexer.syn
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import socket
 import threading
 from math import inf
+from threading import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from duplexer.driver.progress import bytes_acked
 from duplexer.driver.streaming import WHOLE
 from duplexer.errors import ConcurrencyError, ConnectionClosed
 from duplexer.sync.keeper import KEEPER, READ, WRITE
+from duplexer.sync.mutex import Mutex
 from duplexer.sync.wire import FOREVER, Wire, wait
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from duplexer.handshake.negotiate import Agreement
     from duplexer.limits import Limits
 
-__all__ = ["Mutex", "Pump"]
+__all__ = ["Pump"]
 
 #: Seconds that a deadline may be missed by, if a thread looks round then.
 PATIENCE = 0.1
@@ -44,28 +45,8 @@ PATIENCE = 0.1
 HANDOVER = 1.0
 
 
-class Mutex(_thread.RLock):  # type: ignore[misc]  # it is not final
-    """A lock whose owner gets an error, and does not wait for itself.
-
-    It would where a call is interrupted by a signal handler, or calls the user's code, and that
-    calls the connection.
-    """
-
-    if TYPE_CHECKING:
-
-        def _is_owned(self) -> bool: ...
-
-    def __enter__(self) -> bool:  # type: ignore[override]  # nobody gives it arguments
-        if self._is_owned():
-            raise ConcurrencyError(
-                "the connection is called in the middle of another call of the same thread, by a "
-                "signal handler, a log handler or the like: leave it to another thread"
-            )
-        return self.acquire()
-
-
-class Pump(Course):
-    """Reads, writes and waits, for ``duplexer.sync.connection``; see above."""
+class Passage(Course):
+    """What goes into the session, and out of it, and notices where Ctrl-C has come between."""
 
     def __init__(
         self,
@@ -77,6 +58,74 @@ class Pump(Course):
     ) -> None:
         super().__init__(limits, logger, server=server)
         self.wire = wire
+        self._amid = False  # something is half taken in, or half put: if nobody is here, for ever
+        self._ended = False  # the peer said that nothing follows
+
+    def _feed(self, now: float) -> int:
+        # What was read goes to the session: so many bytes, 0 for the end, -1 if there was nothing.
+        wire, session = self.wire, self.open_session()
+        if not wire.is_full():
+            return -1
+        self._amid = True
+        n = wire.taken()
+        if not n:
+            self._ended = True
+        elif wire.layers:
+            wire.receive(n)
+            late = []
+            while k := wire.open():
+                if session.is_open and not session.reading:  # the application is behind
+                    late.append(wire.plain[:k])
+                else:
+                    self.take_in(wire.plain, 0, k, now)
+            if late:
+                self._stash += b"".join(late)
+            self._ended = wire.at_end
+        else:
+            self.take_in(wire.buffer, 0, n, now)
+        self._amid = False
+        return n
+
+    def _drain(self, now: float) -> None:
+        with contextlib.suppress(OSError):
+            while self.wants_bytes():
+                self.wire.read(0)
+                if self._feed(now) <= 0:
+                    break
+
+    def put(self, message: Any, text: bool | None, compress: bool | None) -> None:
+        """See :class:`~duplexer.driver.conduct.Course`."""
+        if self._amid:
+            self._abandon()
+        self._amid = True
+        try:
+            Course.put(self, message, text, compress)
+        except Exception:
+            self._amid = False
+            raise
+        self._amid = False
+
+    def _abandon(self) -> None:
+        # Ctrl-C came between the bytes and what becomes of them: the rest makes no sense any more.
+        self.drop(ConnectionAbortedError("a call was interrupted in the middle of a message"))
+
+    def drop(self, error: BaseException | None = None) -> None:
+        """The byte stream is over, by ``error`` if there is one."""
+        raise NotImplementedError
+
+
+class Pump(Passage):
+    """Reads, writes and waits, for ``duplexer.sync.connection``; see above."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        limits: Limits,
+        logger: logging.Logger | logging.LoggerAdapter[Any],
+        *,
+        server: bool,
+    ) -> None:
+        super().__init__(wire, limits, logger, server=server)
         self.mutex = Mutex()
         self.changed = threading.Condition(self.mutex)
         self.receiver = False  # a thread waits in recv()
@@ -84,6 +133,7 @@ class Pump(Course):
         self.detour = False  # they are, or there is a send queue
         self.deserted: Pieces | None = None  # it was forgotten in the middle of a message
         self.reading = False  # a thread reads, without the mutex
+        self._reader = 0  # which one
         self.wakes_at = 0.0  # when it looks round, at the latest
         self.visits = 0  # how often a thread has come to read
         self._seen = -1  # visits when the keeper came
@@ -94,7 +144,6 @@ class Pump(Course):
         self._moved = 0.0  # when bytes last left
         self._acked = -1  # those that the peer had when none had left for a while
         self._finished = False  # we said that nothing follows
-        self._ended = False  # the peer did
         self._broken: OSError | None = None  # nothing can be written any more
         self._addresses = (wire.sock.getsockname(), wire.sock.getpeername())
 
@@ -130,6 +179,8 @@ class Pump(Course):
         until = inf if timeout is None else now + timeout
         tried = False
         while True:
+            if self._amid:
+                self._abandon()
             if now >= self._due:
                 self.settle(now)
             result = done(argument, now)
@@ -146,18 +197,23 @@ class Pump(Course):
             session.conclude()  # whoever might answer what came before does something else
             self.settle(now)
             self._now = now
-        elif not self.reading and not self._ended and self.wants_bytes():
+        elif self._may_read() and not self._ended and self.wants_bytes():
             self._read(now, until)
         elif wire.pending and not self.lost:
             self._polling += 1
-            self.mutex.release()
             writable = False
             try:
+                self.mutex.release()
                 writable = wait(wire.sock, read=False, write=True, timeout=until - now)
             finally:
-                self.mutex.acquire()
-                self._polling -= 1
-                self._leave()
+                try:
+                    self.mutex.regain()
+                except BaseException:  # Ctrl-C
+                    self.mutex.regain()
+                    raise
+                finally:
+                    self._polling -= 1
+                    self._leave()
             self._now = monotonic()
             self.settle(self._now, writable)
         else:
@@ -169,19 +225,30 @@ class Pump(Course):
         try:
             self.changed.wait(timeout)
         finally:
-            self._sleeping -= 1
+            try:
+                self.mutex.regain()  # Ctrl-C may leave it released
+            except BaseException:
+                self.mutex.regain()
+                raise
+            finally:
+                self._sleeping -= 1
 
     def _read(self, now: float, until: float) -> None:
         wire = self.wire
         error: OSError | None = None
-        self.reading = True
-        self.wakes_at = until
-        self.visits += 1
         polls = wire.pending > 0
         writable = False
+        self.visits += 1
+        self.wakes_at = until
+        outer, me = self._reader, get_ident()  # outer: a signal handler is within a read of ours
+        if outer and wire.is_full():  # that has come so far
+            self._arrived(None, False)
+            return
+        self._reader = me
+        self.reading = True
         self._polling += polls
-        self.mutex.release()
         try:
+            self.mutex.release()
             if polls:
                 writable = wait(wire.sock, read=True, write=True, timeout=until - now)
                 until = now
@@ -189,12 +256,22 @@ class Pump(Course):
         except OSError as exc:
             error = exc
         finally:
-            self.mutex.acquire()
-            self.reading = False
-            self._polling -= polls
-            self._arrived(wire.taken(), error, writable)
+            try:
+                self.mutex.regain()
+            except BaseException:  # Ctrl-C, not for the first time
+                self.mutex.regain()
+                raise
+            finally:
+                self._reader = outer
+                self.reading = outer != 0
+                self._polling -= polls
+                self._arrived(error, writable)
 
-    def _arrived(self, n: int, error: OSError | None, writable: bool) -> None:
+    def _may_read(self) -> bool:
+        # Who is in a signal handler may: the read that it has interrupted can do nothing meanwhile.
+        return not self.reading or self._reader == get_ident()
+
+    def _arrived(self, error: OSError | None, writable: bool) -> None:
         now = self._now = monotonic()
         if self.lost:
             self._leave()
@@ -202,8 +279,7 @@ class Pump(Course):
         session = self.session
         assert session is not None
         try:
-            if n >= 0:
-                self._feed(n, now)
+            self._feed(now)
         except OSError as exc:  # TLS
             error = exc
         if self._broken is not None:
@@ -221,24 +297,6 @@ class Pump(Course):
             self.settle(now, writable)
         if self._sleeping:
             self.changed.notify_all()
-
-    def _feed(self, n: int, now: float) -> None:
-        wire, session = self.wire, self.open_session()
-        if not n:
-            self._ended = True
-        elif wire.layers:
-            wire.receive(n)
-            late = []
-            while k := wire.open():
-                if session.is_open and not session.reading:  # the application is behind
-                    late.append(wire.plain[:k])
-                else:
-                    self.take_in(wire.plain, 0, k, now)
-            if late:
-                self._stash += b"".join(late)
-            self._ended = wire.at_end
-        else:
-            self.take_in(wire.buffer, 0, n, now)
 
     def settle(self, now: float, writable: bool = False, attended: bool = False) -> None:
         """After whatever happened: write, and see what is to become of the byte stream.
@@ -301,9 +359,10 @@ class Pump(Course):
             # waits for, and leave it waiting for what has happened already.
             if not wire.pending or ((writable or not self._polling) and wire.flush()):
                 self._moved = now
-            data = self.outgoing()
-            if data:
-                wire.put(data)
+            if session.cork.size:
+                self._amid = True
+                wire.put(self.outgoing())
+                self._amid = False
             if wire.pending:
                 session.congested = True
                 return
@@ -314,24 +373,16 @@ class Pump(Course):
 
     def _break(self, error: OSError) -> None:
         # It cannot be written to any more. What the peer said before may still be there.
+        self._amid = False
         self.wire.discard()
         self.wire.shutdown(socket.SHUT_RDWR)
         self._broken = self._broken or error
         until = monotonic() + HANDOVER
-        while self.reading and not self.lost and (left := until - monotonic()) > 0:
+        while not (self._may_read() or self.lost) and (left := until - monotonic()) > 0:
             self._sleep(left)  # it may have the peer's last words in its hands
-        if not self.reading:
+        if self._may_read():
             self._drain(monotonic())
         self.drop(self._broken)
-
-    def _drain(self, now: float) -> None:
-        with contextlib.suppress(OSError):
-            while self.wants_bytes():
-                self.wire.read(0)
-                n = self.wire.taken()
-                if n <= 0:
-                    break
-                self._feed(n, now)
 
     def drop(self, error: BaseException | None = None) -> None:
         """The byte stream is over, by ``error`` if there is one."""
@@ -353,6 +404,8 @@ class Pump(Course):
     def tend(self, now: float, readable: bool) -> tuple[int, float]:
         """The keeper has come: what it is to wait for, and until when."""
         with self.mutex:
+            if self._amid:
+                self._abandon()
             idle, self._seen = self._seen == self.visits, self.visits
             # Before anybody is judged: what may have come meanwhile.
             looks = (readable or now >= self._due) and not self._ended and self.wants_bytes()
@@ -362,7 +415,7 @@ class Pump(Course):
                     self.wire.read(0)
                 except OSError as exc:
                     error = exc
-                self._arrived(self.wire.taken(), error, False)
+                self._arrived(error, False)
             session = self.open_session()
             if idle and not self.receiver:
                 session.conclude()
@@ -454,11 +507,13 @@ class Pump(Course):
         """Write what was put: 0 if the kernel took all, otherwise a mark for ``finish()``."""
         wire, session = self.wire, self.open_session()
         if not (wire.pending or wire.torn):
+            self._amid = True
             try:
                 wire.put(self.outgoing())
             except OSError as exc:
                 self._break(exc)
             else:
+                self._amid = False
                 if not wire.pending and not session.restless():
                     return 0
         self.settle(monotonic(), False, attended)
@@ -487,6 +542,6 @@ class Pump(Course):
     def await_turn(self) -> None:
         """Wait until nobody's fragments are under way; the mutex is held."""
         while self.fragmenting is not None:
-            if self.fragmenting == threading.get_ident():
+            if self.fragmenting == get_ident():
                 raise ConcurrencyError("send() is called by the pieces of a message being sent")
             self._sleep(None)

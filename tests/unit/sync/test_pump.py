@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from duplexer import ConcurrencyError, ConnectionClosedError, Limits
-from duplexer.sync import connect
+from duplexer import ConcurrencyError, ConnectionClosedError, ConnectionClosedOK, Limits
+from duplexer.driver import conduct
+from duplexer.sync import connect, mutex, pump, wire
 from tests.contract.peers import CLOSE, PING, TEXT, RawListener, close_body
 from tests.unit.sync.conftest import Background, Serving, until
 
@@ -202,6 +206,177 @@ def test_the_last_words_of_a_peer_that_is_gone_are_heard() -> None:
     assert caught.value.rcvd is not None and caught.value.rcvd.code == 4000
     assert ws.recv() == "last message"
     assert ws.wait_closed(10)
+
+
+def test_the_last_words_are_heard_though_another_thread_has_them_in_its_hands() -> None:
+    """Writing fails while a reader, which holds them, waits for who writes."""
+    ws, peer = raw_pair(ping_interval=None)
+    receiving = Background(ws.recv)
+    until(partial(getattr, ws, "reading"), 20)
+    with ws.mutex:  # as who sends does
+        peer.send(TEXT, b"last message")
+        until(ws.wire.is_full, 20)  # it has read that, and comes no further
+        peer.send(CLOSE, close_body(4000, "good night"))
+        assert wait_readable(ws.socket)
+        ws.socket.shutdown(socket.SHUT_WR)
+        ws.put(b"x", None, None)
+        with pytest.raises(ConnectionClosedError) as caught:
+            ws.push()
+    assert receiving.outcome() == "last message"
+    assert caught.value.rcvd is not None and caught.value.rcvd.code == 4000
+    assert isinstance(caught.value.__cause__, BrokenPipeError)
+    peer.close()
+
+
+def wait_readable(sock: socket.socket) -> bool:
+    return bool(select.select([sock], [], [], 20)[0])
+
+
+#: Where Ctrl-C strikes: in the front, in what it waits with, in what takes in.
+SOURCES = {module.__file__ for module in (pump, mutex, wire, conduct, threading)}
+
+
+def interrupted(action: Callable[[], Any], when: int) -> bool:
+    """Whether ``action()`` was ended by Ctrl-C, which came at the ``when``-th moment it can.
+
+    The interpreter looks for signals where a function begins, and where a call of C has returned.
+    """
+    moments = 0
+
+    def profile(frame: Any, event: str, arg: object) -> None:
+        nonlocal moments
+        if event in ("call", "c_return") and frame.f_code.co_filename in SOURCES:
+            moments += 1
+            if moments == when:
+                raise KeyboardInterrupt
+
+    sys.setprofile(profile)
+    try:
+        action()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.setprofile(None)
+    return False
+
+
+def in_order(ws: Any, threads: int = 0) -> None:
+    """What every call leaves behind, whatever has ended it; ``threads`` are within others."""
+    assert not ws.mutex._is_owned()
+    assert ws.reading == bool(threads)
+    assert (ws._polling, ws._sleeping) == (0, 0)
+
+
+def test_ctrl_c_at_any_moment_of_a_read_leaves_the_connection_in_order() -> None:
+    ws = peer = None
+    for when in range(1, 1000):
+        if ws is None:
+            ws, peer = raw_pair(ping_interval=None)
+        peer.send(TEXT, b"one")
+        if not interrupted(ws.recv, when):
+            break
+        in_order(ws)
+        peer.send(TEXT, b"two")
+        try:
+            while ws.recv(timeout=20) != "two":
+                pass
+        except ConnectionClosedError as exc:  # nobody knows how much of "one" was taken in
+            assert isinstance(exc.__cause__, ConnectionAbortedError)  # noqa: PT017
+            peer.close()
+            ws = None
+        else:
+            in_order(ws)
+    else:
+        pytest.fail("it has never come to its end")
+    ws.abort()
+    peer.close()
+
+
+@pytest.mark.parametrize("who", ["application", "sender", "keeper"])
+def test_ctrl_c_in_the_middle_of_taking_in_ends_the_connection(who: str) -> None:
+    class Interrupting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "ping" in record.getMessage():
+                raise KeyboardInterrupt
+
+    logger = logging.getLogger("tests.unit.sync.interrupting")
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(Interrupting())
+    ws, peer = raw_pair(ping_interval=None, logger=logger)
+    peer.send(PING, b"?")
+    with pytest.raises(KeyboardInterrupt):
+        ws.recv()
+    in_order(ws)
+    if who == "keeper":
+        ws.tend(0.0, False)
+        assert ws.lost
+    with pytest.raises(ConnectionClosedError) as caught:
+        ws.send("x") if who == "sender" else ws.recv()
+    assert isinstance(caught.value.__cause__, ConnectionAbortedError)
+    peer.close()
+
+
+@pytest.mark.parametrize("pending", [False, True])
+@pytest.mark.parametrize("receiving", [False, True])
+def test_ctrl_c_at_any_moment_of_a_wait_leaves_the_connection_in_order(
+    receiving: bool, pending: bool
+) -> None:
+    ws = peer = other = None
+    for when in range(1, 1000):
+        if ws is None:
+            ws, peer = raw_pair(ping_interval=None)
+            if receiving:
+                other = Background(ws.recv)
+                until(partial(getattr, ws, "reading"), 20)
+            if pending:
+                ws.send_nowait(b"x" * 8_000_000)
+        struck = interrupted(partial(ws.wait_closed, 0.0001), when)
+        if not ws.lost:
+            in_order(ws, threads=int(receiving))
+            if struck:
+                continue
+            break
+        assert pending  # how much of that went out is not known
+        peer.close()
+        ws = None
+    else:
+        pytest.fail("it has never come to its end")
+    peer.send(TEXT, b"next")
+    assert (other.outcome() if other else ws.recv(timeout=20)) == "next"
+    ws.abort()
+    peer.close()
+
+
+def test_a_signal_handler_may_close_what_it_has_interrupted() -> None:
+    ws, peer = raw_pair(ping_interval=None, close_timeout=60)
+    came = threading.Event()
+
+    def handle(*_: Any) -> None:
+        if not came.is_set():
+            came.set()
+            ws.close()
+
+    def answer() -> Any:
+        until(partial(getattr, ws, "reading"), 20)
+        while not came.wait(0.05):  # it may not have come to its wait yet: then it is told again
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        peer.send(TEXT, b"before")
+        code = peer.recv_close()[0]
+        peer.send(CLOSE, close_body(1000))
+        peer.close()
+        return code
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        answering = Background(answer)
+        assert ws.recv() == "before"  # the handler has read it
+        with pytest.raises(ConnectionClosedOK):
+            ws.recv()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert answering.outcome() == 1000
+    assert ws.close_code == 1000
+    assert ws.socket.fileno() == -1
 
 
 def test_a_breach_behind_a_message_is_answered_when_that_has_been_read() -> None:
