@@ -3,8 +3,8 @@
 How a page is written:
 
 * A ``python`` block with ``asyncio.run(``, ``trio.run(`` or ``duplexer.sync`` is a program of its
-  own. One with ``serve_forever`` is a server: it runs until the next server of the page, or the
-  end. ``# name.py`` in its first line is the file that it is saved to.
+  own. One with ``serve_forever`` or ``uvicorn.Server(`` is a server: it runs until the next server
+  of the page, or the end. ``# name.py`` in its first line is the file that it is saved to.
 * Any other ``python`` block is a fragment: it may ``await``, and shares its names with the other
   fragments of the page. It is saved too if it begins with a name.
 * ``<!-- setup`` ... ``-->`` is a fragment that readers do not see.
@@ -67,7 +67,8 @@ class Block:
 
     @property
     def is_server(self) -> bool:
-        return self.is_program and "serve_forever" in self.text
+        serves = any(each in self.text for each in ("serve_forever", "uvicorn.Server("))
+        return self.is_program and serves
 
     @property
     def is_run(self) -> bool:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import json
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import trustme
 
-from duplexer import ServerConnection, connect, serve
+from duplexer import InvalidStatus, ServerConnection, connect, serve
 from tests.docs.pages import ROOT, TIMEOUT, environment, free_port, stop, wait_for_port
 
 EXAMPLES = ROOT / "examples"
@@ -122,14 +124,15 @@ async def test_subprotocols() -> None:
     assert await run("subprotocols.py") == 'sum.v2 {"sum": 6}\nsum.v1 6\n'
 
 
-async def http(uri: str, request: str) -> bytes:
+async def http(uri: str, request: str, *headers: str) -> bytes:
     _, _, address = uri.partition("//")
     host, _, port = address.partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     head, _, body = request.partition("\n")
+    lines = "".join(f"{each}\r\n" for each in headers)
     writer.write(
-        f"{head} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+        f"{head} HTTP/1.1\r\nHost: {address}\r\nConnection: close, Upgrade\r\n"
+        f"Content-Length: {len(body)}\r\n{lines}\r\n{body}".encode()
     )
     async with asyncio.timeout(TIMEOUT):
         answer = await reader.read()
@@ -202,3 +205,54 @@ async def test_staying_connected() -> None:
     assert seen == ["Bearer token-1", "an order", "Bearer token-2", "an order"]
     states = ["connecting", "open", "lost", "connecting", "open"]
     assert printed == "".join(f"now {state}\n" for state in states) + "done\n"
+
+
+async def is_ours(uri: str) -> bool:
+    """Whether it is our WebSockets that uvicorn has: ours say what is wrong with a handshake."""
+    answer = await http(uri, "GET /", "Upgrade: websocket", "Sec-WebSocket-Version: 12")
+    return b"version 12 is not spoken here" in answer
+
+
+async def test_fastapi() -> None:
+    async with running("fastapi_rooms.py") as uri, asyncio.timeout(TIMEOUT):
+        assert await is_ours(uri)
+        with pytest.raises(InvalidStatus) as caught:
+            await connect(f"{uri}/rooms/blue")
+        assert caught.value.response.status_code == 401
+        assert b"no such token" in caught.value.response.body
+        room = f"{uri}/rooms/blue?token=open-sesame"
+        async with connect(room) as ada, connect(room) as bob:
+            await bob.send("hello")
+            assert await ada.recv() == await bob.recv() == "blue: hello"
+
+
+async def test_starlette() -> None:
+    async with running("starlette_clock.py") as uri, asyncio.timeout(TIMEOUT):
+        assert await is_ours(uri)
+        assert b"the clock is at ws://localhost" in await http(uri, "GET /")
+        async with connect(f"{uri}/clock", subprotocols=["clock"]) as ws:
+            assert ws.subprotocol == "clock"
+            await ws.send("0")
+            times = [json.loads(await ws.recv())["now"] for _ in range(3)]
+            assert times == sorted(times)
+
+
+async def test_litestar() -> None:
+    async with running("litestar_sum.py") as uri, asyncio.timeout(TIMEOUT):
+        assert await is_ours(uri)
+        async with connect(f"{uri}/sum") as ws:
+            await ws.send('{"numbers": [1, 2, 3.5]}')
+            assert json.loads(await ws.recv()) == {"sum": 6.5}
+
+
+async def test_channels() -> None:
+    async with running("channels_chat.py") as uri, asyncio.timeout(TIMEOUT):
+        assert await is_ours(uri)
+        room = f"{uri}/chat/kitchen"
+        with pytest.raises(InvalidStatus):
+            await connect(room, origin="https://elsewhere.example")
+        page = {"origin": "http://localhost"}
+        async with connect(room, **page) as ada, connect(room, **page) as bob:
+            await bob.send('"hello"')
+            said = {"room": "kitchen", "said": "hello"}
+            assert json.loads(await ada.recv()) == json.loads(await bob.recv()) == said

@@ -39,6 +39,7 @@ from duplexer.handshake.negotiate import read_subprotocols
 from duplexer.handshake.server import ServerOptions, accept, refuse
 from duplexer.http.h1 import RequestReader
 from duplexer.http.headers import shown
+from duplexer.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -65,7 +66,7 @@ _OURS = (
 class Setting:
     """What uvicorn's configuration says, for all connections of a server."""
 
-    def __init__(self, config: Config, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, config: Config, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
         if not config.loaded:
             config.load()
         self.loop = loop
@@ -76,7 +77,7 @@ class Setting:
         self.reset_contextvars = getattr(config, "reset_contextvars", False)
         self.logger = logging.getLogger("uvicorn.error")
         self.limits = limits_from(
-            None,
+            limits,
             max_size=config.ws_max_size,
             max_queue=config.ws_max_queue,
             ping_interval=config.ws_ping_interval or None,  # 0 turns it off
@@ -94,20 +95,14 @@ class Setting:
 _settings: weakref.WeakKeyDictionary[ServerState, Setting] = weakref.WeakKeyDictionary()
 
 
-def _setting_of(
-    config: Config, state: ServerState, loop: asyncio.AbstractEventLoop | None
-) -> Setting:
-    setting = _settings.get(state)
-    if setting is None:
-        setting = _settings[state] = Setting(config, loop or asyncio.get_event_loop())
-    return setting
-
-
 class WebSocketProtocol(Exchange, Connection, asyncio.Protocol):
     """A WebSocket of uvicorn's: what ``--ws`` and ``Config(ws=...)`` take.
 
     Under asyncio's own loop it reads into a buffer of ours, uvloop it leaves its own to.
     """
+
+    #: Bounds, of which uvicorn's settings replace those that it has.
+    LIMITS: ClassVar[Limits] = DEFAULT_LIMITS
 
     #: The code of the Close that is sent when the application returns without closing, and when
     #: it raises. ``None`` ends the connection without one, as uvicorn's own classes do.
@@ -121,7 +116,10 @@ class WebSocketProtocol(Exchange, Connection, asyncio.Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        setting = _setting_of(config, server_state, _loop)
+        setting = _settings.get(server_state)
+        if setting is None:
+            loop = _loop or asyncio.get_event_loop()
+            setting = _settings[server_state] = Setting(config, loop, self.LIMITS)
         super().__init__(setting.loop, setting.limits, setting.logger, setting.pump)
         self.setting = setting
         self.server_state: Any = server_state

@@ -641,6 +641,16 @@ async def test_settings_of_a_server_are_made_once(running: Running) -> None:
     assert (made[0].limits.max_message, made[0].limits.queue_messages) == (5, 6)
 
 
+class Patient(WebSocketProtocol):
+    LIMITS = WebSocketProtocol.LIMITS.replace(message_timeout=300, max_message=1)
+
+
+async def test_other_bounds_are_those_of_a_subclass(running: Running) -> None:
+    async with running(echo, Patient) as site, connect(site.uri, proxy=None):
+        assert site.protocol.limits.message_timeout == 300
+        assert site.protocol.limits.max_message == 16 * 1024 * 1024  # uvicorn's
+
+
 async def test_a_configuration_that_makes_no_sense() -> None:
     config = Config(echo, ws_max_queue=0, log_config=None)
     with pytest.raises(ValueError, match="queue_messages must be positive"):
