@@ -27,7 +27,7 @@ SYSTEM   := $(if $(wildcard tests/integration/*browser*),chromium) ip strace zli
 
 export DUPLEXER_STRICT = 1
 .DELETE_ON_ERROR:
-.PHONY: run test test-compiled test-interpreted check check-format check-style check-types check-layers check-tools check-asan format fuzz bench bench-micro docs build clean
+.PHONY: run test test-compiled test-interpreted check check-format check-style check-types check-layers check-tools check-asan format fuzz bench bench-micro bench-asgi docs build clean
 
 run: $(VENV)/.with-all $(VENV)/.built
 	$(BIN)/duplexer serve $(ARGS)
@@ -86,6 +86,11 @@ bench: $(VENV)/.with-bench $(VENV)/.built
 bench-micro: $(VENV)/.with-bench $(VENV)/.built
 	tools/system.sh valgrind
 	$(BIN)/python -m benchmarks.micro $(ARGS)
+
+# What a message costs uvicorn with our WebSockets, and with its own.
+bench-asgi: $(VENV)/.with-bench $(VENV)/.built
+	tools/system.sh valgrind
+	$(BIN)/python -m benchmarks.asgi $(ARGS)
 
 docs: $(VENV)/.with-docs
 	DUPLEXER_PURE=1 $(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html

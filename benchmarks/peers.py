@@ -83,6 +83,11 @@ PEERS = (
         ("uvicorn", "websockets"),
         ("uvicorn", "--ws", "websockets-sansio"),
     ),
+    Peer(
+        "uvicorn+duplexer",
+        ("uvicorn", "duplexer.asgi.uvicorn"),
+        ("uvicorn", "--ws", "duplexer.asgi.uvicorn:WebSocketProtocol"),
+    ),
     Peer("uvicorn+wsproto", ("uvicorn", "wsproto"), ("uvicorn", "--ws", "wsproto")),
     _same_interface("websockets", "websockets", blocks=True),
     Peer("uWebSockets", (), ("uwebsockets",), deflate=False),

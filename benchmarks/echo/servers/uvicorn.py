@@ -33,7 +33,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 
 async def serve(sock: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Task[None]:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--ws", choices=("websockets-sansio", "wsproto"))
+    parser.add_argument("--ws", help="as uvicorn's")
     ws = parser.parse_known_args()[0].ws
     config = uvicorn.Config(application, ws=ws, lifespan="off", access_log=False, log_config=None)
     config.load()
