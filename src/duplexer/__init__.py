@@ -58,6 +58,12 @@ if TYPE_CHECKING:
     from duplexer.core.prepared import (
         Prepared as Prepared,
     )
+    from duplexer.driver.metrics import (
+        Metrics as Metrics,
+    )
+    from duplexer.driver.observing import (
+        Observer as Observer,
+    )
     from duplexer.driver.retry import (
         Retry as Retry,
     )
@@ -143,6 +149,8 @@ _HOMES = {
     "InvalidURI": "errors",
     "Limits": "limits",
     "Listener": "asyncio.connection",
+    "Metrics": "driver.metrics",
+    "Observer": "driver.observing",
     "OnFull": "driver.sendqueue",
     "PeerTimeout": "errors",
     "Prepared": "core.prepared",

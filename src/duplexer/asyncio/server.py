@@ -15,6 +15,7 @@ import aiofastnet
 from duplexer.asyncio import tcp
 from duplexer.asyncio.accepting import Acceptor, Several, TlsAcceptor, listen
 from duplexer.asyncio.connection import Connection, Listener
+from duplexer.asyncio.lag import Lag
 from duplexer.asyncio.pump import fan_out as fan_out_quickly
 from duplexer.asyncio.pump import pump_of
 from duplexer.driver.accept import Opener, Serving, open_server
@@ -145,6 +146,7 @@ class Server(Roster):
         self.logger = logger or logging.getLogger("duplexer.server")
         self.shares_sockets = False  # another process may accept what we do not
         self.server: Any = None
+        self._lag: Lag | None = None
         self._empty: asyncio.Event = asyncio.Event()
         self._close_task: asyncio.Task[None] | None = None
         self._forever: asyncio.Future[None] | None = None
@@ -220,7 +222,16 @@ class Server(Roster):
                     await asyncio.sleep(step.seconds)
                 else:
                     answer = await self._wait_empty(step.seconds)
+        if self._lag is not None:
+            self._lag.stop()
         await self.server.wait_closed()
+
+    def listens(self, server: Any) -> Self:
+        """``server`` accepts connections for this one from now on."""
+        self.server = server
+        if self.serving.observer is not None:
+            self._lag = Lag(self.loop, self.serving.observer)
+        return self
 
     async def _wait_empty(self, seconds: float | None) -> bool:
         try:
@@ -305,16 +316,14 @@ class serve(ServeBase):  # noqa: N801 - a verb, as in ``websockets``
             kwargs.setdefault("ssl_handshake_timeout", self.limits.open_timeout)
             kwargs.setdefault("ssl_shutdown_timeout", self.limits.close_timeout)
         if tcp.available():
-            server.server = await _accept(server, factory, unix, self.context, kwargs)
-            return server
+            return server.listens(await _accept(server, factory, unix, self.context, kwargs))
         create = aiofastnet.create_unix_server if unix else aiofastnet.create_server
         create = functools.partial(create, server.loop, factory, ssl=self.context)
         given = kwargs.get("sock")
         if isinstance(given, list):
-            server.server = Several([await create(**{**kwargs, "sock": one}) for one in given])
-        else:
-            server.server = await create(**kwargs)
-        return server
+            several = [await create(**{**kwargs, "sock": one}) for one in given]
+            return server.listens(Several(several))
+        return server.listens(await create(**kwargs))
 
     def on(self, sockets: list[socket.socket]) -> serve:
         """The same on ``sockets``, which are bound already, whatever the address was."""

@@ -150,7 +150,7 @@ def _target(path: str, value: Any) -> Target:
             f"what answers {path!r} must be a function, a Response, StaticFiles, or a dict of "
             f"methods, not {value!r}"
         )
-    return Target(value)
+    return Target(value, getattr(value, "blocking", False))
 
 
 def _constant(response: Response) -> Target:

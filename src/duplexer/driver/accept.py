@@ -57,6 +57,8 @@ class Serving:
     def __post_init__(self) -> None:
         if self.guard is None:
             object.__setattr__(self, "guard", Guard(self.limits))
+        if self.observer is not None:
+            self.observer.serves(self.guard)
 
 
 class Opener:

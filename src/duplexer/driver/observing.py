@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from duplexer.http.messages import Request
+    from duplexer.policy.guard import Guard
 
-__all__ = ["Observer", "Observers", "Traffic", "observer_from"]
+__all__ = ["LAG_INTERVAL", "Observer", "Observers", "Traffic", "observer_from"]
+
+#: Seconds between two looks at the event loop.
+LAG_INTERVAL = 0.5
 
 
 class Traffic(NamedTuple):
@@ -34,6 +38,9 @@ class Observer:
     The methods are called by the connections, in the threads of those: they must not block, and
     raise nothing. Under ``duplexer.sync`` several may be called at a time.
     """
+
+    def serves(self, guard: Guard) -> None:
+        """A server has been made: ``guard.struck`` says how often which of its limits struck."""
 
     def opened(self, connection: Any) -> None:
         """A handshake has made a WebSocket."""
@@ -66,6 +73,11 @@ class Observers(Observer):
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = tuple(observers)
+
+    def serves(self, guard: Guard) -> None:
+        """See :class:`Observer`."""
+        for each in self._observers:
+            each.serves(guard)
 
     def opened(self, connection: Any) -> None:
         """See :class:`Observer`."""

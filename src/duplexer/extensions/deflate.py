@@ -91,10 +91,14 @@ class PerMessageDeflate(Extension):
     """
 
     __slots__ = (
+        "_coded_in",
+        "_coded_out",
         "_corrupt",
         "_deflater",
         "_inflater",
         "_made",
+        "_plain_in",
+        "_plain_out",
         "_ratio",
         "_receiving",
         "_sending",
@@ -137,6 +141,7 @@ class PerMessageDeflate(Extension):
         self._sending = self._receiving = False  # within a message
         self._taken = self._made = 0  # of the message being received: bytes in and out
         self._corrupt = False
+        self._coded_in = self._plain_in = self._plain_out = self._coded_out = 0  # bytes so far
 
     def __repr__(self) -> str:
         return (
@@ -158,12 +163,16 @@ class PerMessageDeflate(Extension):
         self._receiving = not fin
         try:
             if self._ratio is not None:
-                return self._decode_by_ratio(inflater, data, fin, room)
-            return inflater.piece(data, fin, room)
+                out = self._decode_by_ratio(inflater, data, fin, room)
+            else:
+                out = inflater.piece(data, fin, room)
         except ProtocolError:
             self._inflater = None
             self._corrupt = True
             raise
+        self._coded_in += len(data)
+        self._plain_in += len(out)
+        return out
 
     def _decode_by_ratio(
         self, inflater: zlibs.Inflater, data: bytes, fin: bool, room: int | None
@@ -193,16 +202,30 @@ class PerMessageDeflate(Extension):
 
     def encode(self, data: bytes | bytearray | memoryview, fin: bool, first: bool) -> bytes:
         # Every piece is flushed: whoever sends a message in pieces wants them to arrive.
+        self._plain_out += len(data)
         if self.local_no_context_takeover:
             if fin and first:
-                return zlibs.deflate_once(self._settings, data)
+                out = zlibs.deflate_once(self._settings, data)
+                self._coded_out += len(out)
+                return out
             if first and self._deflater is not None:
                 self._deflater.reset()
         deflater = self._deflater
         if deflater is None:
             deflater = self._deflater = zlibs.deflater(self._settings)
         self._sending = not fin
-        return deflater.piece(data, fin)
+        out = deflater.piece(data, fin)
+        self._coded_out += len(out)
+        return out
+
+    def volume(self) -> dict[tuple[str, str], int]:
+        """Bytes so far, by direction and form; without those of prepared messages."""
+        return {
+            ("received", "compressed"): self._coded_in,
+            ("received", "plain"): self._plain_in,
+            ("sent", "compressed"): self._coded_out,
+            ("sent", "plain"): self._plain_out,
+        }
 
     def prepare_key(self) -> Hashable:
         return (NAME, self._settings)

@@ -13,6 +13,7 @@ from duplexer.driver.accept import open_server
 from duplexer.driver.fanning import fan_out
 from duplexer.driver.handling import close_code_after, report_refusal
 from duplexer.driver.listening import EXHAUSTED, PAUSE, check_place, listening_sockets
+from duplexer.driver.observing import LAG_INTERVAL
 from duplexer.driver.roster import Roster, RosterEntry
 from duplexer.driver.serving import ServeBase
 from duplexer.trio.connection import Connection
@@ -65,12 +66,20 @@ class Server(Roster):
                     async with hidden_nursery() as accepting:
                         for listener in self.listeners:
                             accepting.start_soon(self._accept_all, listener, handlers)
+                        accepting.start_soon(self._watch_lag)
                         task_status.started(self)
                 while self.opening or self.connected:
                     await self._left.park()
         finally:
             self.closing = True
             self._finished.set()
+
+    async def _watch_lag(self) -> None:
+        observer = self.base.serving.observer
+        while observer is not None:
+            due = trio.current_time() + LAG_INTERVAL
+            await trio.sleep_until(due)
+            observer.lagged(max(0.0, trio.current_time() - due))
 
     async def serve_forever(self) -> None:
         """Wait until it has been closed; if this is cancelled, close it."""

@@ -15,6 +15,9 @@ class Writing(Observer):
     def note(self, *what):
         self.book.append((self.name, *what))
 
+    def serves(self, guard):
+        self.note("serves", guard)
+
     def opened(self, connection):
         self.note("opened", connection)
 
@@ -44,6 +47,7 @@ class Writing(Observer):
 
 
 CALLS = [
+    ("serves", 1),
     ("opened", 1),
     ("refused", 1, 2, 400),
     ("answered", 1, 2, 200),
