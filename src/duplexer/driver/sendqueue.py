@@ -177,10 +177,14 @@ class Backlog:
         if key is not None and (old := self._entries.get(key)) is not None:
             self._entries[key] = entry  # in the old one's place: no key is put off for ever
             self.bytes += size - old.size
-            self.queued += 1
-            self.conflated += 1
             while self.bytes > self.most_bytes and self._drop_one(but=key):
                 pass
+            if self.bytes > self.most_bytes and self.messages > 1:
+                self._entries[key] = old
+                self.bytes -= size - old.size
+                raise self.full()
+            self.queued += 1
+            self.conflated += 1
             return True
         if not self.has_room(size):
             if on_full is OnFull.WAIT:

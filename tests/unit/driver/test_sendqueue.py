@@ -118,6 +118,16 @@ def test_what_has_no_key_is_never_dropped():
     assert drained(queue) == ["do", "undo", "redo"]
 
 
+def test_one_that_grows_beside_what_is_never_dropped_may_be_too_much():
+    queue = backlog(OnFull.CONFLATE, size=10, key=about)
+    offered(queue, "a=1", "b=1", "do")
+    with pytest.raises(BufferError):
+        offered(queue, "b=1234567")
+    assert queue.bytes == 5
+    assert drained(queue) == ["b=1", "do"]
+    assert counts(queue) == (3, 0, 2, 1, 0, 0)
+
+
 def test_prepared_messages_may_have_a_key():
     queue = backlog(OnFull.CONFLATE, key=about)
     old, new = Prepared("1", key="a"), Prepared("2", key="a")
