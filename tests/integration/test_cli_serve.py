@@ -69,7 +69,7 @@ def test_runs_a_handler_of_the_current_folder(folder: Path) -> None:
         with pytest.raises(ConnectionClosed) as closed:
             ws.recv(timeout=10)
         assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1001
+        assert closed.value.rcvd.code == 1012
 
 
 def test_python_dash_m_and_uvloop_options(folder: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_handler_that_does_not_end_is_cancelled_after_the_grace(folder: Path) 
         status, output, errors = running.stop()
         assert status == 0
         assert "cancelled" in output
-        assert "--grace" in errors
+        assert "handler_timeout" in errors
 
 
 def test_a_second_signal_leaves_at_once(folder: Path) -> None:

@@ -309,7 +309,7 @@ class serve(ServeBase):  # noqa: N801 - a verb, as in ``websockets``
         factory = functools.partial(server.make_connection, server)
         kwargs = {"backlog": self.limits.backlog, **self.own}
         unix = kwargs.pop("_unix", False)
-        server.shares_sockets = kwargs.get("sock") is not None
+        server.shares_sockets = kwargs.pop("_shared", kwargs.get("sock") is not None)
         if not unix:
             kwargs["host"], kwargs["port"] = self.where
         if self.context is not None:
@@ -325,12 +325,12 @@ class serve(ServeBase):  # noqa: N801 - a verb, as in ``websockets``
             return server.listens(Several(several))
         return server.listens(await create(**kwargs))
 
-    def on(self, sockets: list[socket.socket]) -> serve:
-        """The same on ``sockets``, which are bound already, whatever the address was."""
+    def on(self, sockets: list[socket.socket], *, shared: bool = True) -> serve:
+        """The same on ``sockets``, which are bound already; ``shared`` with another process."""
         other = copy.copy(self)
         other.where = (None, None)
         kept = {name: value for name, value in self.own.items() if name in _KEPT}
-        other.own = {**kept, "sock": sockets}
+        other.own = {**kept, "sock": sockets, "_shared": shared}
         return other
 
     def __await__(self) -> Generator[Any, None, Server]:

@@ -20,6 +20,7 @@ from duplexer.asyncio.server import ServerConnection, serve, unix_serve
 from duplexer.cli.loops import loop_factory, loop_option
 from duplexer.cli.outcome import Failure, Status, bind_failure
 from duplexer.cli.signals import on_signals
+from duplexer.workers.certificates import Certificates
 
 if TYPE_CHECKING:
     import signal
@@ -82,7 +83,7 @@ class Listen:
         """``ws`` or ``wss``."""
         return "wss" if self.certfile else "ws"
 
-    def tls(self) -> ssl.SSLContext | None:
+    def tls(self) -> Certificates | None:
         """The TLS settings, ``None`` without a certificate."""
         if self.certfile is None:
             if self.keyfile is not None:
@@ -92,9 +93,8 @@ class Listen:
                     status=Status.USAGE,
                 )
             return None
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         try:
-            context.load_cert_chain(self.certfile, self.keyfile, password="")
+            return Certificates(self.certfile, self.keyfile)
         except (ssl.SSLError, OSError) as error:
             raise Failure(
                 f"{self.certfile} with {self.keyfile or 'the key in it'} is not usable for TLS: "
@@ -102,7 +102,6 @@ class Listen:
                 "both files must be PEM, without a password, and belong together",
                 status=Status.USAGE,
             ) from None
-        return context
 
 
 def listen_options(function: Callable[..., None]) -> Callable[..., None]:

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from duplexer.cli.listen import listen_options, run_server
+from duplexer.cli.listen import listen_options
+from duplexer.cli.operation import operate, operation_options
 from duplexer.cli.outcome import Failure, Status
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from duplexer.cli.listen import Handler, Listen
+    from duplexer.cli.operation import Operation
 
 __all__ = ["load_handler", "serve"]
 
@@ -134,7 +136,8 @@ def _check(found: Any, target: str) -> None:
 @click.command(short_help="Run a server: your handler, or a demo with a page.")
 @click.argument("target", metavar="[MODULE:HANDLER]", required=False)
 @listen_options
-def serve(target: str | None, listen: Listen) -> None:
+@operation_options
+def serve(target: str | None, listen: Listen, operation: Operation) -> None:
     """Run a WebSocket server: your handler, or without an argument the demo.
 
     MODULE:HANDLER names a coroutine function that takes the connection, as in `app:handler`. The
@@ -143,22 +146,27 @@ def serve(target: str | None, listen: Listen) -> None:
     The demo has a page at / to play with and the endpoints /echo, /chat (what one says, all hear),
     /clock (the server speaks) and /healthz.
 
-    SIGINT (Ctrl-C) and SIGTERM stop accepting, close every connection with 1001 and leave with
-    exit status 0; a second one leaves at once.
+    SIGTERM leaves without an outage: /readyz answers 503, no more connections are accepted, those
+    that are open are closed with 1012 one after another, each between two messages. SIGINT (Ctrl-C)
+    closes all with 1001. Either leaves with exit status 0; a second one ends everything at once.
+    SIGHUP reads the certificate again, and with --workers the code too. Sockets of systemd
+    (LISTEN_FDS) are used in place of --host and --port.
     """
     if target is not None:
-        run_server(listen, load_handler(target))
+        operate(listen, operation, lambda: (load_handler(target), {}))
         return
+    if operation.workers is not None or operation.reload:
+        raise _wrong(
+            "the demo, with its chat room, is one process", "give a handler, as app:handler"
+        )
+    operate(listen, operation, _load_demo, notes=_demo_notes)
+
+
+def _load_demo() -> tuple[Handler, dict[str, Any]]:
     from duplexer.cli.demo.app import Demo
 
     demo = Demo()
-    run_server(
-        listen,
-        demo.handle,
-        http=demo.routes(),
-        process_request=demo.check_path,
-        notes=_demo_notes,
-    )
+    return demo.handle, {"http": demo.routes(), "process_request": demo.check_path}
 
 
 def _demo_notes(address: str) -> str:

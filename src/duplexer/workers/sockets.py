@@ -15,6 +15,7 @@ import stat
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 __all__ = ["bind", "bind_unix", "inherited", "notify", "unlink"]
 
@@ -39,7 +40,8 @@ def bind(
     with contextlib.ExitStack() as undo:
         for place in range(places if reuse else 1):
             sockets = []
-            for number, (family, address) in enumerate(addresses):
+            for number, (family, address) in enumerate(tuple(addresses)):
+                family, address = addresses[number]
                 if place == 0 and reuse and not share:
                     _bind(family, address, reuse=False).close()  # to hear whether it is taken
                 sock = _bind(family, address, reuse=reuse)
@@ -66,7 +68,18 @@ def _addresses(
             one or None, port or 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     ]
-    return list(dict.fromkeys(found))  # type: ignore[arg-type]  # addresses of IP
+    unique: list[Any] = list(dict.fromkeys(found))
+    # A name may have an address of IPv6 where this machine has none.
+    return [one for one in unique if _is_here(*one)] or unique
+
+
+def _is_here(family: socket.AddressFamily, address: tuple[Any, ...]) -> bool:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((address[0], 0, *address[2:]))
+    except OSError:
+        return False
+    return True
 
 
 def _bind(family: socket.AddressFamily, address: tuple[str, int], *, reuse: bool) -> socket.socket:

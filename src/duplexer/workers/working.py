@@ -104,6 +104,7 @@ async def work(
     leaving: Leaving,
     *,
     sockets: list[socket.socket] | None = None,
+    shared: bool = True,
     channel: socket.socket | None = None,
     reload: Callable[[], None] | None = None,
     on_ready: Callable[[Server], Awaitable[None] | None] | None = None,
@@ -111,7 +112,8 @@ async def work(
     """Serve what ``make()`` gives until it is told to leave.
 
     By signals: SIGTERM drains, SIGINT stops, a second one ends the process, SIGHUP reloads. With a
-    ``channel`` by a supervisor; a SIGTERM of its own drains a worker too.
+    ``channel`` by a supervisor; a SIGTERM of its own drains a worker too. ``shared``: others listen
+    on ``sockets`` as well, and have what waits there when this one leaves.
     """
     orders = _Orders(leaving, reload)
     serving = make()
@@ -122,7 +124,7 @@ async def work(
             groups.on_publish(bus.publish)
             undo.callback(groups.on_publish, None)
             undo.callback(bus.close)
-        server = await (serving if sockets is None else serving.on(sockets))
+        server = await (serving if sockets is None else serving.on(sockets, shared=shared))
         if channel is not None:
             channel.send(b"R")
         if on_ready is not None:

@@ -1,0 +1,219 @@
+"""``duplexer serve`` in production: restarts under traffic, workers, reloads, what it logs."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import os
+import re
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from duplexer.asyncio.client import connect
+from duplexer.errors import ConnectionClosed, InvalidHandshake
+from tests.integration.cli_process import Process, process, server, write_module
+
+PATIENCE = 30.0
+
+#: Writes down what it handles, and only then says so. Between the two there is time for anything.
+LEDGER = """
+import asyncio, os
+
+ledger = os.open("ledger", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+VERSION = 1
+
+async def handle(ws):
+    await ws.send(f"version {VERSION}")
+    async for message in ws:
+        await asyncio.sleep(0.002)
+        os.write(ledger, f"{message}\\n".encode())
+        await asyncio.sleep(0.002)
+        await ws.send(message)
+"""
+
+
+class Client:
+    """Sends numbers one after another, each until it was acknowledged, on as many connections."""
+
+    def __init__(self, name: str, uri: str) -> None:
+        self.name = name
+        self.uri = uri
+        self.acknowledged = 0
+        self.restarts: list[int] = []  # close codes
+        self.versions: list[str] = []
+        self.enough = False
+
+    async def run(self) -> None:
+        while not self.enough:
+            try:
+                async with connect(self.uri, proxy=None) as ws:
+                    self.versions.append(str(await ws.recv()))
+                    await self.talk(ws)
+            except ConnectionClosed as closed:
+                self.restarts.append(0 if closed.rcvd is None else closed.rcvd.code)
+            except (InvalidHandshake, OSError, EOFError):
+                await asyncio.sleep(0.01)  # nobody is there, or not for us
+
+    async def talk(self, ws: Any) -> None:
+        while not self.enough:
+            message = f"{self.name} {self.acknowledged}"
+            await ws.send(message)
+            assert await ws.recv() == message
+            self.acknowledged += 1
+
+    async def until(self, acknowledged: int) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while self.acknowledged < acknowledged:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.005)
+
+
+async def all_go_on(clients: list[Client], more: int = 5) -> None:
+    """Wait until each has been answered ``more`` times from now on."""
+    await asyncio.gather(*[each.until(each.acknowledged + more) for each in clients])
+
+
+async def finish(clients: list[Client], tasks: list[Any], folder: Path) -> None:
+    """None was lost, and none handled twice."""
+    for each in clients:
+        each.enough = True
+    await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE)
+    lines = (folder / "ledger").read_text().splitlines()
+    twice = [line for line, count in collections.Counter(lines).items() if count > 1]
+    assert twice == []
+    assert set(lines) == {f"{each.name} {n}" for each in clients for n in range(each.acknowledged)}
+
+
+def begin(uri: str, count: int = 8) -> tuple[list[Client], list[Any]]:
+    clients = [Client(f"client{number}", uri) for number in range(count)]
+    return clients, [asyncio.create_task(each.run()) for each in clients]
+
+
+async def until(is_so: Any) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not is_so():  # noqa: ASYNC110 - nothing tells of these
+            await asyncio.sleep(0.01)
+
+
+async def test_new_code_by_sighup_under_traffic(tmp_path: Path) -> None:
+    write_module(tmp_path, "app", LEDGER)
+    arguments = ("serve", "app:handle", "--workers", "2", "--drain", "0.2")
+    with server(*arguments, cwd=tmp_path) as (running, uri):
+        clients, tasks = begin(uri)
+        for version in (2, 3):
+            await all_go_on(clients)
+            write_module(tmp_path, "app", LEDGER.replace("VERSION = 1", f"VERSION = {version}"))
+            running.popen.send_signal(signal.SIGHUP)
+            wanted = f"version {version}"
+            await until(lambda: all(wanted == each.versions[-1] for each in clients))  # noqa: B023
+        await all_go_on(clients)
+        await finish(clients, tasks, tmp_path)
+        assert {code for each in clients for code in each.restarts} == {1012}
+        status, _, errors = await asyncio.to_thread(running.stop)
+        assert (status, errors) == (0, "")
+
+
+async def test_one_server_takes_over_from_another_under_traffic(tmp_path: Path) -> None:
+    write_module(tmp_path, "app", LEDGER)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    uri = f"ws://127.0.0.1:{port}"
+    arguments = ("serve", "app:handle", "--reuse-port", "--port", port, "--drain", "0.2")
+    with process(*arguments, cwd=tmp_path) as old:
+        await asyncio.to_thread(old.wait_for, "listening on")
+        clients, tasks = begin(uri)
+        await all_go_on(clients)
+        with process(*arguments, cwd=tmp_path) as new:
+            await asyncio.to_thread(new.wait_for, "listening on")
+            assert await asyncio.to_thread(old.stop) == (0, f"listening on {uri}\n", "")
+            await all_go_on(clients)
+            await finish(clients, tasks, tmp_path)
+            assert {code for each in clients for code in each.restarts} <= {1012}
+            assert await asyncio.to_thread(new.stop) == (0, f"listening on {uri}\n", "")
+
+
+async def test_a_worker_that_is_killed(tmp_path: Path) -> None:
+    write_module(tmp_path, "app", LEDGER.replace("version {VERSION}", "{os.getpid()}"))
+    with server("serve", "app:handle", "--workers", "2", cwd=tmp_path) as (running, uri):
+        clients, tasks = begin(uri, 4)
+        await all_go_on(clients)
+        victim = int(clients[0].versions[-1])
+        os.kill(victim, signal.SIGKILL)
+        await until(lambda: all(int(each.versions[-1]) != victim for each in clients))
+        await all_go_on(clients)
+        for each in clients:
+            each.enough = True
+        await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE)
+        status, _, errors = await asyncio.to_thread(running.stop)
+        assert status == 0
+        assert "was killed by SIGKILL: it is replaced" in errors
+
+
+async def test_health_and_the_access_log(tmp_path: Path) -> None:
+    write_module(tmp_path, "app", LEDGER)
+    with server("serve", "app:handle", "--access-log", cwd=tmp_path) as (running, uri):
+        for path in ("/healthz", "/readyz"):
+            reader, writer = await asyncio.open_connection(*where(uri))
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+            answer = await asyncio.wait_for(reader.read(), PATIENCE)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            writer.close()
+            await writer.wait_closed()
+        async with connect(f"{uri}/chat?token=secret", proxy=None) as ws:
+            await ws.recv()
+        for line in (r'"GET /readyz" 200', r'"GET /chat" 101', r'"GET /chat" closed 1000'):
+            await asyncio.to_thread(running.wait_for, line)
+        _, output, errors = await asyncio.to_thread(running.stop)
+        assert "secret" not in output + errors
+
+
+def where(uri: str) -> tuple[str, int]:
+    host, _, port = uri.removeprefix("ws://").rpartition(":")
+    return host, int(port)
+
+
+async def test_code_that_changes_is_reloaded(tmp_path: Path) -> None:
+    write_module(tmp_path, "app", LEDGER)
+    with server("serve", "app:handle", "--reload", cwd=tmp_path) as (running, uri):
+        ws = await connect(uri, proxy=None)
+        assert await ws.recv() == "version 1"
+        write_module(tmp_path, "app", LEDGER.replace("VERSION = 1", "VERSION = 22"))
+        await asyncio.wait_for(ws.wait_closed(), PATIENCE)
+        assert ws.close_code == 1012
+        async with connect(uri, proxy=None) as ws:
+            assert await ws.recv() == "version 22"
+        assert (await asyncio.to_thread(running.stop))[0] == 0
+
+
+def test_a_mistake_is_told_once(tmp_path: Path) -> None:
+    write_module(tmp_path, "app", "import no_such_package_here")
+    with process("serve", "app:handle", "--workers", "3", "--port", "0", cwd=tmp_path) as running:
+        status, output, errors = running.finish()
+    assert (status, output) == (2, "")
+    assert errors.count("no_such_package_here") == 2  # what is wrong, and the cure
+    assert "Traceback" not in errors
+
+
+def test_from_a_file_with_warnings(tmp_path: Path) -> None:
+    write_module(tmp_path, "app", LEDGER)
+    (tmp_path / "server.toml").write_text(
+        'target = "app:handle"\nport = 0\nworkers = 2\nany-origin = true\n'
+    )
+    running: Process
+    with process("serve", "--config", "server.toml", cwd=tmp_path) as running:
+        running.wait_for(r"listening on ws://127.0.0.1:\d+\n")
+        status, _, errors = running.stop(signal.SIGINT)
+    assert status == 0
+    assert re.match("warning: --any-origin", errors)
+
+
+@pytest.mark.parametrize("option", [("--workers", "2"), ("--reload",)])
+def test_the_demo_is_one_process(option: tuple[str, ...]) -> None:
+    with process("serve", *option) as running:
+        status, _, errors = running.finish()
+    assert status == 2
+    assert "the demo" in errors and "app:handler" in errors

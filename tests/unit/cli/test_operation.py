@@ -1,0 +1,94 @@
+"""Options for production, what they make of the bounds, and what an operator is told.
+
+Servers run in tests/integration/test_cli_operation.py.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from duplexer.cli import operation as module
+from duplexer.cli.listen import Listen, listen_options
+from duplexer.cli.operation import (
+    Operation,
+    is_public,
+    limits_for,
+    operation_options,
+    warnings_for,
+)
+from duplexer.cli.outcome import Failure
+
+
+def parsed(*arguments: str) -> tuple[Listen, Operation]:
+    found: list[tuple[Listen, Operation]] = []
+
+    @click.command()
+    @listen_options
+    @operation_options
+    def command(listen: Listen, operation: Operation) -> None:
+        found.append((listen, operation))
+
+    done = CliRunner().invoke(command, arguments)
+    assert done.exit_code == 0, done.output
+    return found[0]
+
+
+def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "server.toml"
+    path.write_text('host = "0.0.0.0"\nworkers = 4\nno-health = true\n[limits]\nmax_message = 7\n')
+    listen, operation = parsed("--config", str(path), "--workers", "2")
+    assert (listen.host, operation.workers, operation.limit) == ("0.0.0.0", 2, ("max_message=7",))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "public"),
+    [
+        ((), False),
+        (("--host", "localhost"), False),
+        (("--host", "::1"), False),
+        (("--host", "0.0.0.0"), True),
+        (("--host", "example.com"), True),
+        (("--host", "0.0.0.0", "--unix", "x"), False),
+    ],
+)
+def test_who_can_reach_it_and_what_is_bounded_then(
+    arguments: tuple[str, ...], public: bool
+) -> None:
+    listen, operation = parsed(*arguments)
+    assert is_public(listen) is public
+    limits = limits_for(listen, operation)
+    assert (limits.handshake_rate is not None) is public
+    assert (limits.max_per_address is not None) is public
+    assert limits.handler_timeout == 10
+
+
+def test_warnings() -> None:
+    def told(*arguments: str) -> list[str]:
+        listen, operation = parsed(*arguments)
+        return list(warnings_for(listen, operation, limits_for(listen, operation)))
+
+    assert told() == []
+    (no_tls,) = told("--host", "0.0.0.0")
+    assert "no TLS on 0.0.0.0" in no_tls
+    (origin,) = told("--any-origin")
+    assert "--any-origin" in origin
+    (limit,) = told("--limit", "max_message=none")
+    assert "max_message=none" in limit
+    assert len(told("--host", "0.0.0.0", "--reload")) == 2
+
+
+def test_a_port_that_is_taken_and_a_system_without_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen, operation = parsed("--port", str(taken.getsockname()[1]), "--workers", "2")
+        with pytest.raises(Failure, match="already in use"):
+            module.operate(listen, operation, lambda: (print, {}))  # type: ignore[arg-type,return-value]
+    monkeypatch.delattr("os.fork")
+    listen, operation = parsed("--port", "0", "--workers", "2")
+    with pytest.raises(Failure, match="does not fork"):
+        module.operate(listen, operation, lambda: (print, {}))  # type: ignore[arg-type,return-value]
