@@ -9,14 +9,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterator
 from typing import Any
 
 from duplexer.driver.observing import Observer
 from duplexer.errors import ConnectionClosed, ConnectionClosedOK
 
-__all__ = ["NOTHING", "Lane", "Lanes", "raise_outcome"]
+__all__ = ["NOTHING", "Lane", "Lanes", "outcome", "raise_outcome", "receive", "work"]
 
 #: There is no message: ``None`` could be one.
 NOTHING: Any = object()
@@ -119,3 +120,50 @@ def raise_outcome(connection: Any, errors: BaseExceptionGroup | None = None) -> 
     error = session.closed_error()
     if not isinstance(error, ConnectionClosedOK):
         raise error
+
+
+# -- what fronts that await do with them -----------------------------------------------------------
+
+
+@contextlib.contextmanager
+def outcome(connection: Any, beside: type[BaseException] | None = None) -> Iterator[None]:
+    """Around a group of tasks: ``raise_outcome`` of what leaves it, ``beside`` which it is over."""
+    errors: BaseExceptionGroup | None = None
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        errors = group if beside is None else group.split(beside)[1]
+    raise_outcome(connection, errors)
+
+
+async def receive(
+    connection: Any,
+    lanes: Lanes,
+    room: Callable[[], Awaitable[object]],
+    start: Callable[[Lane, Any], object],
+) -> None:
+    """``start`` what may begin, until no message can come; ``room()`` waits for a change."""
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            while not lanes.has_room:
+                await room()
+            message = await connection.recv()
+            lane = lanes.take(message)
+            if lane is not None:
+                start(lane, message)
+
+
+async def work(
+    connection: Any,
+    handle: Callable[[Any], Awaitable[None]],
+    lanes: Lanes,
+    changed: Callable[[], object],
+    lane: Lane,
+    message: Any,
+) -> None:
+    """Handle ``message``, and what has come in its lane meanwhile."""
+    while message is not NOTHING:
+        with lanes.observer.handling(connection, message):
+            await handle(message)
+        message = lanes.done(lane)
+        changed()

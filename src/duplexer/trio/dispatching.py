@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import trio
 
-from duplexer.driver.lanes import NOTHING, Lane, Lanes, raise_outcome
-from duplexer.errors import ConnectionClosed
+from duplexer.driver.lanes import Lanes, outcome, receive, work
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,34 +22,17 @@ async def dispatch(
 ) -> None:
     """See :meth:`duplexer.trio.connection.Connection.dispatch`."""
     room = trio.lowlevel.ParkingLot()
+    working = functools.partial(work, connection, handle, lanes, room.unpark_all)
 
-    async def work(lane: Lane, message: Any) -> None:
-        while message is not NOTHING:
-            with lanes.observer.handling(connection, message):
-                await handle(message)
-            message = lanes.done(lane)
-            room.unpark_all()
-
-    async def watch(scope: trio.CancelScope) -> None:
+    async def watch(nursery: trio.Nursery) -> None:
         await connection.wait_closed()
-        scope.cancel()
+        nursery.cancel_scope.cancel()
 
-    errors: BaseExceptionGroup | None = None
-    try:
+    with outcome(connection):
         async with trio.open_nursery() as nursery:
             if not finish:
-                nursery.start_soon(watch, nursery.cancel_scope)
-            try:
-                while True:
-                    while not lanes.has_room:
-                        await room.park()
-                    message = await connection.recv()
-                    lane = lanes.take(message)
-                    if lane is not None:
-                        nursery.start_soon(work, lane, message)
-            except ConnectionClosed:
-                if not finish:
-                    nursery.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        errors = group
-    raise_outcome(connection, errors)
+                nursery.start_soon(watch, nursery)
+            start = functools.partial(nursery.start_soon, working)
+            await receive(connection, lanes, room.park, start)
+            if not finish:
+                nursery.cancel_scope.cancel()
