@@ -32,6 +32,7 @@ from duplexer.asgi.exchange import Exchange
 from duplexer.asyncio.connection import Connection
 from duplexer.asyncio.pump import pump_of
 from duplexer.dialects.rfc6455 import RFC6455
+from duplexer.driver.observing import Observer
 from duplexer.driver.options import limits_from, server_extensions
 from duplexer.driver.steps import Read, Write
 from duplexer.errors import ConnectionClosed, HttpError, InvalidState
@@ -104,6 +105,9 @@ class WebSocketProtocol(Exchange, Connection, asyncio.Protocol):
     #: Bounds, of which uvicorn's settings replace those that it has.
     LIMITS: ClassVar[Limits] = DEFAULT_LIMITS
 
+    #: Who hears of handshakes, ends and the rest, for metrics.
+    OBSERVER: ClassVar[Observer | None] = None
+
     #: The code of the Close that is sent when the application returns without closing, and when
     #: it raises. ``None`` ends the connection without one, as uvicorn's own classes do.
     RETURNED: ClassVar[int | None] = None
@@ -121,6 +125,7 @@ class WebSocketProtocol(Exchange, Connection, asyncio.Protocol):
             loop = _loop or asyncio.get_event_loop()
             setting = _settings[server_state] = Setting(config, loop, self.LIMITS)
         super().__init__(setting.loop, setting.limits, setting.logger, setting.pump)
+        self.observer = self.OBSERVER
         self.setting = setting
         self.server_state: Any = server_state
         self.app_state = app_state
@@ -216,10 +221,15 @@ class WebSocketProtocol(Exchange, Connection, asyncio.Protocol):
         return None if self.agreement is None else (self.agreement, self.early)
 
     def _log_refusal(self, error: HttpError) -> None:
+        self._observe_refusal(error.status)
         path = "" if self.request is None else " " + shown(self.request.path)
         self.logger.info(
             '%s - "WebSocket%s" %d: %s', self._client(), path, error.status, error.text
         )
+
+    def _observe_refusal(self, status: int) -> None:
+        if self.observer is not None:
+            self.observer.refused(self, self.request, status)
 
     def opening_data(self, data: bytes) -> None:
         """Bytes of the opening handshake: the application starts when they are a request."""
@@ -280,6 +290,7 @@ class WebSocketProtocol(Exchange, Connection, asyncio.Protocol):
         # In place of a WebSocket, unless there is an answer already.
         if self.verdict is None and not self.lost:
             self.agreement = None
+            self._observe_refusal(status)
             self._decide(answer(status, text, self.server_state.default_headers), status)
             self._say_farewell({"code": 1006})
 
@@ -423,6 +434,7 @@ class WebSocketProtocol(Exchange, Connection, asyncio.Protocol):
         # The next bytes of a denial, which begins with the first of them.
         if self.verdict is None:
             self.agreement = None
+            self._observe_refusal(denial.status)
             self._decide(data, denial.status)
         else:
             self.transport.write(data)

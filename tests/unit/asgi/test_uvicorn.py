@@ -16,6 +16,7 @@ from uvicorn.server import ServerState
 
 from duplexer.asgi.uvicorn import Setting, WebSocketProtocol
 from duplexer.asyncio.client import connect, unix_connect
+from duplexer.driver.observing import Observer
 from duplexer.errors import ConnectionClosed, ConnectionClosedError, InvalidStatus
 from tests.unit.asgi.conftest import PATIENCE, REQUEST, Recorder, Running, echo, until
 
@@ -649,6 +650,43 @@ async def test_other_bounds_are_those_of_a_subclass(running: Running) -> None:
     async with running(echo, Patient) as site, connect(site.uri, proxy=None):
         assert site.protocol.limits.message_timeout == 300
         assert site.protocol.limits.max_message == 16 * 1024 * 1024  # uvicorn's
+
+
+async def test_observer(running: Running) -> None:
+    seen: list[Any] = []
+
+    class Watching(Observer):
+        def opened(self, connection: Any) -> None:
+            seen.append("opened")
+
+        def refused(self, connection: Any, request: Any, status: int) -> None:
+            seen.append((status, request.path))
+
+        def ended(self, connection: Any) -> None:
+            seen.append(connection.traffic.messages_received)
+
+    class Watched(WebSocketProtocol):
+        OBSERVER = Watching()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/denied":
+            await receive()
+            for event in denial({}):
+                await send(event)
+        elif scope["path"] == "/":
+            await echo(scope, receive, send)
+        else:
+            await send({"type": "websocket.close"})
+
+    async with running(app, Watched) as site:
+        async with connect(site.uri, proxy=None) as ws:
+            await ws.send("x")
+            await ws.recv()
+        await site.idle()
+        for path in (b"/denied", b"/closed"):
+            await site.ask(REQUEST.replace(b"/", path, 1))
+        await site.ask(REQUEST.replace(b"Version: 13", b"Version: 12"))
+    assert seen == ["opened", 1, (429, "/denied"), (403, "/closed"), (426, "/")]
 
 
 async def test_a_configuration_that_makes_no_sense() -> None:
