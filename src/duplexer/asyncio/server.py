@@ -74,6 +74,9 @@ class ServerConnection(RosterEntry, Connection):
         """Part of asyncio's Protocol: TCP and TLS are done (where TLS fails it is never called)."""
         self.server.opening.add(self)
         super().connection_made(transport)
+        guard = self.server.guard
+        if guard.counts and not guard.enter(self, self.remote_address):
+            transport.abort()  # where accepting is not ours it is only now that we hear of it
 
     def opening_steps(self) -> Steps:
         """See :class:`~duplexer.asyncio.connection.Connection`."""

@@ -49,7 +49,8 @@ class Guard:
         #: ``"descriptors"``.
         self.struck: dict[str, int] = {}
         self._lock = threading.Lock()
-        self._bounds_visits = limits.max_per_address is not None or limits.max_opening is not None
+        #: Whether ``enter`` ever refuses anybody.
+        self.counts = limits.max_per_address is not None or limits.max_opening is not None
         self._keys: dict[Hashable, str | None] = {}  # of those who are here
         self._present: dict[str | None, int] = {}
         self._opening: set[Hashable] = set()
@@ -71,12 +72,14 @@ class Guard:
     # -- connections -----------------------------------------------------------------------------
 
     def enter(self, connection: Hashable, address: Any) -> bool:
-        """Somebody has connected; false if it is to be closed at once."""
-        if not self._bounds_visits:
+        """Somebody has connected; false if it is to be closed at once. Once in is in."""
+        if not self.counts:
             return True
         key = address_key(address)
         most, opening = self.limits.max_per_address, self.limits.max_opening
         with self._lock:
+            if connection in self._keys:
+                return True
             present = self._present.get(key, 0)
             if most is not None and key is not None and present >= most:
                 reason = "max_per_address"
@@ -92,13 +95,13 @@ class Guard:
 
     def opened(self, connection: Hashable) -> None:
         """The handshake is done."""
-        if self._bounds_visits:
+        if self.counts:
             with self._lock:
                 self._opening.discard(connection)
 
     def leave(self, connection: Hashable) -> None:
         """It is over; once is enough, whatever it was."""
-        if not self._bounds_visits:
+        if not self.counts:
             return
         with self._lock:
             self._opening.discard(connection)

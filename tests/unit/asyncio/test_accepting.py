@@ -7,6 +7,7 @@ import errno
 import logging
 import socket
 import ssl
+import time
 from typing import Any
 
 import pytest
@@ -15,8 +16,10 @@ import trustme
 from duplexer.asyncio import accepting, tcp
 from duplexer.asyncio.client import connect
 from duplexer.asyncio.pump import pump_of
-from duplexer.asyncio.server import serve
+from duplexer.asyncio.server import Server, ServerConnection, serve
 from duplexer.driver import netio
+from duplexer.errors import InvalidHandshake
+from duplexer.limits import Limits
 from tests.unit.asyncio.conftest import echo
 
 pytestmark = pytest.mark.skipif(not tcp.available(), reason="needs epoll")
@@ -171,3 +174,54 @@ async def test_several_sockets_with_tls_are_one_server(
                 await ws.send("x")
                 assert await ws.recv() == "x"
     assert not server.is_serving()
+
+
+async def test_who_is_one_too_many_where_accepting_is_not_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tcp, "available", lambda: False)
+    async with serve(echo, "127.0.0.1", 0, limits=Limits(max_per_address=1)) as server:
+        uri = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        async with connect(uri, proxy=None) as ws:
+            with pytest.raises((InvalidHandshake, OSError)):
+                await connect(uri, proxy=None)
+            await ws.send("x")
+            assert await ws.recv() == "x"
+        assert server.struck == {"max_per_address": 1}
+
+
+async def test_the_time_for_the_request_is_counted_from_accepting() -> None:
+    """TLS took all but an instant of it: nothing is left for the request."""
+    made: list[ServerConnection] = []
+
+    class Late(ServerConnection):
+        def __init__(self, server: Server) -> None:
+            super().__init__(server)
+            made.append(self)
+
+    async with serve(echo, "127.0.0.1", 0, create_connection=Late, open_timeout=3600) as server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
+        async with asyncio.timeout(40):
+            while not made or made[0].transport is None:  # noqa: ASYNC110 - nobody is told
+                await asyncio.sleep(0.001)
+            made[0].count_from(time.monotonic() - 3600)
+            assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
+        assert server.struck == {"open_timeout": 1}
+
+
+async def test_a_peer_that_leaves_within_tls_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    complaints: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda loop, context: complaints.append(context))
+    quiet: Any = accepting._Quiet(loop, logging.getLogger("duplexer.test"))
+    with caplog.at_level(logging.DEBUG):
+        for exc in (ConnectionResetError, ConnectionResetError(), ssl.SSLError()):
+            quiet.call_exception_handler({"message": "SSL handshake failed", "exception": exc})
+    assert len(caplog.records) == 3 and not complaints
+    quiet.call_exception_handler({"message": "a bug", "exception": ValueError()})
+    assert len(complaints) == 1
+    assert quiet.get_debug == loop.get_debug

@@ -251,6 +251,12 @@ def test_the_reads_of_a_stage_share_a_deadline():
     assert clock.due(Read(None, 3), 107.0) is None
 
 
+def test_the_first_stage_may_have_its_deadline_already():
+    clock = ReadClock(103.0)
+    assert clock.due(Read(10.0, 0), 100.0) == 103.0
+    assert clock.due(Read(10.0, 1), 101.0) == 111.0
+
+
 def test_recv_can_be_told_what_to_give():
     assert converted("é", None) == "é"
     assert converted("é", False) == "é".encode()

@@ -28,7 +28,7 @@ def test_connections_of_one_address() -> None:
     assert not guard.enter("c", HERE) and guard.enter("d", THERE)
     guard.leave("c")
     guard.opened("a")
-    assert not guard.enter("e", HERE)
+    assert not guard.enter("e", HERE) and guard.enter("a", HERE)
     guard.leave("a")
     guard.leave("a")
     assert guard.enter("f", HERE) and not guard.enter("g", HERE)
