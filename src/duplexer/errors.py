@@ -152,14 +152,9 @@ class Close:
 
     def __str__(self) -> str:
         text = f"{self.code} ({_meaning(self.code)})"
-        return f"{text} {_on_one_line(self.reason)}" if self.reason else text
-
-
-def _on_one_line(text: str) -> str:
-    # What a peer says may end up in a log or on a terminal: it cannot begin a line there.
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+        # It is the peer's, and may end up in a log or on a terminal: it cannot begin a line there.
+        reason = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in self.reason)
+        return f"{text} {reason}" if reason else text
 
 
 @functools.lru_cache(maxsize=64)
