@@ -2,9 +2,10 @@
 
 How a page is written:
 
-* A ``python`` block with ``asyncio.run(``, ``trio.run(`` or ``duplexer.sync`` is a program of its
-  own. One with ``serve_forever`` or ``uvicorn.Server(`` is a server: it runs until the next server
-  of the page, or the end. ``# name.py`` in its first line is the file that it is saved to.
+* A ``python`` block with ``asyncio.run(``, ``trio.run(``, ``duplexer.sync`` or
+  ``duplexer.workers`` is a program of its own. One with ``serve_forever``, ``uvicorn.Server(`` or
+  ``duplexer.workers`` is a server: it runs until the next server of the page, or the end.
+  ``# name.py`` in its first line is the file that it is saved to.
 * Any other ``python`` block is a fragment: it may ``await``, and shares its names with the other
   fragments of the page. It is saved too if it begins with a name.
 * ``<!-- setup`` ... ``-->`` is a fragment that readers do not see.
@@ -62,12 +63,15 @@ class Block:
 
     @property
     def is_program(self) -> bool:
-        runs = any(each in self.text for each in ("asyncio.run(", "trio.run(", "duplexer.sync"))
+        signs = ("asyncio.run(", "trio.run(", "duplexer.sync", "duplexer.workers")
+        runs = any(each in self.text for each in signs)
         return self.language == "python" and runs
 
     @property
     def is_server(self) -> bool:
-        serves = any(each in self.text for each in ("serve_forever", "uvicorn.Server("))
+        serves = any(
+            each in self.text for each in ("serve_forever", "uvicorn.Server(", "duplexer.workers")
+        )
         return self.is_program and serves
 
     @property

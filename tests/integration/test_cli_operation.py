@@ -155,8 +155,8 @@ async def test_a_worker_that_is_killed(tmp_path: Path) -> None:
 
 async def test_health_and_the_access_log(tmp_path: Path) -> None:
     write_module(tmp_path, "app", LEDGER)
-    with server("serve", "app:handle", "--access-log", cwd=tmp_path) as (running, uri):
-        for path in ("/healthz", "/readyz"):
+    with server("serve", "app:handle", "--access-log", "--metrics", cwd=tmp_path) as (running, uri):
+        for path in ("/healthz", "/readyz", "/metrics"):
             reader, writer = await asyncio.open_connection(*where(uri))
             writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
             answer = await asyncio.wait_for(reader.read(), PATIENCE)

@@ -23,6 +23,7 @@ from duplexer.cli.config import limits_of, read_config
 from duplexer.cli.loops import loop_factory
 from duplexer.cli.outcome import Failure, Status, bind_failure
 from duplexer.cli.watching import Watcher
+from duplexer.driver.metrics import Metrics
 from duplexer.handshake.server import SAME_HOST
 from duplexer.limits import Limits
 from duplexer.workers.certificates import Certificates
@@ -33,6 +34,7 @@ from duplexer.workers.working import Leaving, work
 if TYPE_CHECKING:
     from duplexer.asyncio.server import Server
     from duplexer.cli.listen import Handler, Listen
+    from duplexer.driver.observing import Observer
 
 __all__ = ["Operation", "operate", "operation_options"]
 
@@ -109,6 +111,12 @@ _OPTIONS = (
         help="Answer /healthz and /readyz.",
     ),
     click.option(
+        "--metrics/--no-metrics",
+        default=False,
+        show_default=True,
+        help="Answer /metrics with numbers for Prometheus; of the worker that is asked.",
+    ),
+    click.option(
         "--access-log/--no-access-log",
         default=False,
         show_default=True,
@@ -139,6 +147,7 @@ class Operation:
     allowed_hosts: tuple[str, ...] = ()
     limit: tuple[str, ...] = ()
     health: bool = True
+    metrics: bool = False
     access_log: bool = False
     reload: bool = False
 
@@ -237,7 +246,7 @@ class _Site:
             raise bind_failure(error, listen.host, listen.port) from None
         return bound
 
-    def make(self, context: Certificates | None) -> serve:
+    def make(self, context: Certificates | None, place: int | None = None) -> serve:
         """The server, with the user's handler."""
         handler, options = self.load()
         operation = self.operation
@@ -249,6 +258,13 @@ class _Site:
         http = dict(options.pop("http", None) or {})
         if operation.health:
             http = {"/healthz": text("ok\n"), "/readyz": Readiness(), **http}
+        observers: list[Observer] = []
+        if operation.access_log:
+            observers.append(AccessLog(sys.stdout))
+        if operation.metrics:
+            metrics = Metrics(None if place is None else {"worker": str(place)})
+            observers.append(metrics)
+            http = {"/metrics": metrics, **http}
         return serve(
             handler,
             ssl=context,
@@ -256,7 +272,7 @@ class _Site:
             origins=origins,
             allowed_hosts=operation.allowed_hosts or None,
             http=http or None,
-            observer=AccessLog(sys.stdout) if operation.access_log else None,
+            observer=observers,
             **options,
         )
 
@@ -290,7 +306,7 @@ class _Site:
         """In a worker: nothing of the user's was imported before, so that it is the newest."""
         try:
             context = self.listen.tls()
-            serving = self.make(context)
+            serving = self.make(context, place)
             sockets = self.places[place]
             with asyncio.Runner(loop_factory=loop_factory(self.listen.uvloop)) as runner:
                 runner.run(work(lambda: serving, self.leaving, sockets=sockets, channel=channel))
