@@ -50,7 +50,7 @@ def run(directory: Path, *arguments: str) -> tuple[Counter[str], str]:
         ],
         cwd=directory,
         env={
-            **os.environ,
+            **{name: os.environ[name] for name in os.environ if not name.startswith("PYTEST_")},
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "PYTHONPATH": os.pathsep.join([str(SUITE), str(Path(duplexer.__file__).parents[1])]),
         },
