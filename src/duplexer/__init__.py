@@ -58,6 +58,12 @@ if TYPE_CHECKING:
     from duplexer.core.prepared import (
         Prepared as Prepared,
     )
+    from duplexer.driver.logs import (
+        AccessLog as AccessLog,
+    )
+    from duplexer.driver.logs import (
+        JsonFormatter as JsonFormatter,
+    )
     from duplexer.driver.metrics import (
         Metrics as Metrics,
     )
@@ -78,6 +84,9 @@ if TYPE_CHECKING:
     )
     from duplexer.driver.sendqueue import (
         SendQueue as SendQueue,
+    )
+    from duplexer.driver.tracing import (
+        Tracing as Tracing,
     )
     from duplexer.errors import (
         Close as Close,
@@ -133,6 +142,7 @@ if TYPE_CHECKING:
 
 #: Public name → module that has it.
 _HOMES = {
+    "AccessLog": "driver.logs",
     "ClientConnection": "asyncio.client",
     "Close": "errors",
     "CloseCode": "errors",
@@ -147,6 +157,7 @@ _HOMES = {
     "InvalidState": "errors",
     "InvalidStatus": "errors",
     "InvalidURI": "errors",
+    "JsonFormatter": "driver.logs",
     "Limits": "limits",
     "Listener": "asyncio.connection",
     "Metrics": "driver.metrics",
@@ -165,6 +176,7 @@ _HOMES = {
     "ServerConnection": "asyncio.server",
     "State": "core.closing",
     "StaticFiles": "carriers.static",
+    "Tracing": "driver.tracing",
     "WebSocketException": "errors",
     "broadcast": "asyncio.server",
     "connect": "asyncio.client",

@@ -120,7 +120,8 @@ class Connection(Life, Finishing, ConnectionBase, asyncio.BufferedProtocol):
 
     def on_failure(self, exc: BaseException) -> None:
         """See :class:`~duplexer.asyncio.pump.Wire`."""
-        self.logger.error("connection handler failed", exc_info=exc)
+        extra = {"websocket": self}
+        self.logger.error("connection handler failed", exc_info=exc, extra=extra)
         if self.session is not None and self.session.is_open:
             self.start_close(1011)
 

@@ -294,7 +294,8 @@ class Life(Handshaking):
             try:
                 self.listener.on_close(self, session.closed_error())
             except Exception as exc:  # the user's code
-                self.logger.error("connection handler failed", exc_info=exc)
+                extra = {"websocket": self}
+                self.logger.error("connection handler failed", exc_info=exc, extra=extra)
         return 0
 
     def settle(self) -> None:

@@ -23,7 +23,8 @@ def close_code_after(connection: Any, error: BaseException | None) -> int:
     if error is None:
         return 1000
     if connection.session.is_open or not _tells_of_the_end(error):
-        connection.logger.error("connection handler failed", exc_info=error)
+        extra = {"websocket": connection}
+        connection.logger.error("connection handler failed", exc_info=error, extra=extra)
     return 1011
 
 
@@ -35,10 +36,11 @@ def _tells_of_the_end(error: BaseException) -> bool:
 
 def report_refusal(connection: Any, error: BaseException) -> None:
     """Log why an opening handshake failed: loudly only if that is our own side's fault."""
+    extra = {"websocket": connection}
     if isinstance(error, (OSError, WebSocketException)):
-        connection.logger.debug("opening handshake failed: %r", error)
+        connection.logger.debug("opening handshake failed: %r", error, extra=extra)
     else:
-        connection.logger.error("opening handshake failed", exc_info=error)
+        connection.logger.error("opening handshake failed", exc_info=error, extra=extra)
 
 
 def log_refusal(connection: Any, guard: Guard, status: int, why: str) -> None:

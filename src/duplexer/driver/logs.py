@@ -1,0 +1,107 @@
+"""Log lines for machines: JSON with the connection they are about, and one for each that ended."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from duplexer.driver.base import ConnectionBase
+from duplexer.driver.observing import Observer
+from duplexer.http.headers import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["AccessLog", "JsonFormatter"]
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a log record as one line of JSON.
+
+    It has ``time`` (RFC 3339, UTC), ``level``, ``logger`` and ``message``; ``error`` and
+    ``traceback`` where an exception was logged; and for a record about a connection
+    ``connection_id``, ``peer``, ``path`` (without its query, which may hold a secret) and, if it
+    has ended, ``code``. Such a record has the connection as ``websocket=`` in its ``extra``, or
+    among its arguments: all of ours do, and yours will with
+    ``logging.LoggerAdapter(logger, {"websocket": ws})``.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See :class:`logging.Formatter`."""
+        when = dt.datetime.fromtimestamp(record.created, dt.UTC)
+        entry: dict[str, Any] = {
+            "time": when.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        connection = _connection_of(record)
+        if connection is not None:
+            entry.update(_fields(connection))
+        if record.exc_info and record.exc_info[1] is not None:
+            error = record.exc_info[1]
+            entry["error"] = f"{type(error).__name__}: {error}"
+            entry["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=True)
+
+
+def _connection_of(record: logging.LogRecord) -> ConnectionBase | None:
+    candidates = [getattr(record, "websocket", None)]
+    if isinstance(record.args, tuple):
+        candidates += record.args
+    return next((each for each in candidates if isinstance(each, ConnectionBase)), None)
+
+
+def _fields(connection: Any) -> Iterator[tuple[str, Any]]:
+    yield "connection_id", str(connection.id)
+    yield "peer", _place(connection.remote_address)
+    if connection.request is not None:
+        yield "path", _path(connection)
+    if connection.close_code is not None:
+        yield "code", connection.close_code
+
+
+def _place(address: Any) -> str:
+    if not isinstance(address, tuple) or len(address) < 2:
+        return "local"
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+
+
+def _path(connection: Any) -> str:
+    return shown(connection.request.path.partition("?")[0], 200)
+
+
+class AccessLog(Observer):
+    """Logs one line, at INFO, for each connection that has ended.
+
+    ``logger`` is ``duplexer.access`` unless another one is given.
+    """
+
+    def __init__(self, logger: logging.Logger | logging.LoggerAdapter[Any] | None = None) -> None:
+        self._logger = logger or logging.getLogger("duplexer.access")
+        self._since: dict[Any, float] = {}
+
+    def opened(self, connection: Any) -> None:
+        """See :class:`~duplexer.driver.observing.Observer`."""
+        self._since[connection] = time.monotonic()
+
+    def ended(self, connection: Any) -> None:
+        """See :class:`~duplexer.driver.observing.Observer`."""
+        lasted = time.monotonic() - self._since.pop(connection, time.monotonic())
+        traffic = connection.traffic
+        self._logger.info(
+            "%s %s: %s after %.1f s; received %d messages, %d bytes; sent %d, %d",
+            _place(connection.remote_address),
+            _path(connection),
+            connection.close_code,
+            lasted,
+            traffic.messages_received,
+            traffic.bytes_received,
+            traffic.messages_sent,
+            traffic.bytes_sent,
+            extra={"websocket": connection},
+        )
