@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Hashable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from time import monotonic
-from typing import Any, Self
+from typing import Any
 
 from duplexer.asyncio.awaiting import Done, Receiving
 from duplexer.asyncio.dispatching import dispatch
@@ -13,9 +13,8 @@ from duplexer.asyncio.life import Life
 from duplexer.core import opcodes
 from duplexer.core.prepared import Prepared
 from duplexer.core.session import check_close
-from duplexer.driver.base import ConnectionBase
+from duplexer.driver.base import AwaitedBase, ConnectionBase
 from duplexer.driver.finishing import Finishing
-from duplexer.driver.lanes import Lanes
 from duplexer.driver.sendqueue import put_off, put_one, put_rest
 from duplexer.driver.streaming import WHOLE, AsyncPieces, Fragments, check_message, control_payload
 from duplexer.errors import (
@@ -70,9 +69,10 @@ class Stream(AsyncPieces):
         return await self.reader
 
 
-class Connection(Life, Finishing, ConnectionBase, asyncio.BufferedProtocol):
+class Connection(Life, AwaitedBase, Finishing, ConnectionBase, asyncio.BufferedProtocol):
     """A WebSocket connection: the common part of clients' and servers'."""
 
+    dispatcher = dispatch
     # A place for the user's own attributes; interpreted, the base class has one already.
     __slots__ = () if Life.__dictoffset__ else ("__dict__",)
 
@@ -128,30 +128,6 @@ class Connection(Life, Finishing, ConnectionBase, asyncio.BufferedProtocol):
     def is_receiving(self) -> bool:
         """Whether a task waits for a message."""
         return self.receiver is not None
-
-    async def dispatch(
-        self,
-        handle: Callable[[Any], Awaitable[None]],
-        *,
-        concurrency: int = 1,
-        key: Callable[[Any], Hashable] | None = None,
-        finish: bool = False,
-    ) -> None:
-        """Handle messages as they come, up to ``concurrency`` at a time, until the connection ends.
-
-        ``handle(message)`` is a coroutine. Messages for which ``key(message)`` gives the same are
-        handled one after the other, in the order in which they came; ``None`` is the key of those
-        that may overtake any. While as many as may be are at work nothing is received.
-
-        When the connection ends those at work are cancelled, and what waits is left; with
-        ``finish=True`` all that came before the end is handled first.
-
-        Raises what a handler raised, once the others have been cancelled; otherwise nothing if the
-        connection ended well, :exc:`~duplexer.errors.ConnectionClosedError` if not.
-        """
-        lanes = Lanes(self, concurrency, key)
-        self.open_session()
-        await dispatch(self, handle, lanes, finish)
 
     # -- sending ---------------------------------------------------------------------------------
 
@@ -313,16 +289,6 @@ class Connection(Life, Finishing, ConnectionBase, asyncio.BufferedProtocol):
 
     # -- closing ---------------------------------------------------------------------------------
 
-    async def close(self, code: int | None = 1000, reason: str = "") -> None:
-        """Close the connection, and wait until it is closed. Closing twice does nothing.
-
-        ``code`` is 1000 to 1003, 1007 to 1014 or 3000 to 4999 (``ValueError`` otherwise); ``None``
-        sends an empty Close. ``reason`` is at most 123 bytes of UTF-8 (RFC 6455 5.5.1). It takes
-        no longer than ``close_timeout``.
-        """
-        self.start_close(code, reason)
-        await self.wait_closed()
-
     async def wait_closed(self) -> None:
         """Wait until the connection is closed, by whomever."""
         if self.lost or self.transport is None:
@@ -367,9 +333,6 @@ class Connection(Life, Finishing, ConnectionBase, asyncio.BufferedProtocol):
         """Drop the connection at once, without a Close."""
         if self.transport is not None:
             self.transport.abort()
-
-    async def __aenter__(self) -> Self:
-        return self
 
     async def __aexit__(self, exc_type: object, exc: object, tb: object) -> None:
         await self.close(1000 if exc_type is None else 1011)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from duplexer.core.closing import State
+from duplexer.driver.lanes import Lanes
 from duplexer.driver.observing import Traffic
 from duplexer.driver.sendqueue import Backlog, SendQueue
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Hashable, Iterator
 
     from duplexer.core.extension import Extension
     from duplexer.core.session import Session
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from duplexer.http.messages import Request, Response
     from duplexer.limits import Limits
 
-__all__ = ["ConnectionBase"]
+__all__ = ["AwaitedBase", "ConnectionBase"]
 
 
 class ConnectionBase:
@@ -145,3 +146,54 @@ class ConnectionBase:
 
     def _describe(self, *, remote: Any) -> str:
         return f"<{type(self).__name__} {self.id} {self.state.name} {remote}>"
+
+
+class AwaitedBase:
+    """What connections of all fronts that await do alike."""
+
+    __slots__ = ()
+
+    #: how the front handles several messages at a time: (connection, handle, lanes, finish)
+    dispatcher: ClassVar[Callable[..., Awaitable[None]]]
+
+    if TYPE_CHECKING:
+        start_close: Callable[..., None]
+        wait_closed: Callable[[], Awaitable[None]]
+        open_session: Callable[[], Session]
+
+    async def dispatch(
+        self,
+        handle: Callable[[Any], Awaitable[None]],
+        *,
+        concurrency: int = 1,
+        key: Callable[[Any], Hashable] | None = None,
+        finish: bool = False,
+    ) -> None:
+        """Handle messages as they come, up to ``concurrency`` at a time, until the connection ends.
+
+        ``handle(message)`` is a coroutine. Messages for which ``key(message)`` gives the same are
+        handled one after the other, in the order in which they came; ``None`` is the key of those
+        that may overtake any. While as many as may be are at work nothing is received.
+
+        When the connection ends those at work are cancelled, and what waits is left; with
+        ``finish=True`` all that came before the end is handled first.
+
+        Raises what a handler raised, once the others have been cancelled; otherwise nothing if the
+        connection ended well, :exc:`~duplexer.errors.ConnectionClosedError` if not.
+        """
+        lanes = Lanes(self, concurrency, key)
+        self.open_session()
+        await type(self).dispatcher(self, handle, lanes, finish)
+
+    async def close(self, code: int | None = 1000, reason: str = "") -> None:
+        """Close the connection, and wait until it is closed. Closing twice does nothing.
+
+        ``code`` is 1000 to 1003, 1007 to 1014 or 3000 to 4999 (``ValueError`` otherwise); ``None``
+        sends an empty Close. ``reason`` is at most 123 bytes of UTF-8 (RFC 6455 5.5.1). It takes
+        no longer than ``close_timeout``.
+        """
+        self.start_close(code, reason)
+        await self.wait_closed()
+
+    async def __aenter__(self) -> Self:
+        return self

@@ -248,8 +248,7 @@ class connect(ConnectBase):  # noqa: N801 - a verb, as in ``websockets``
 
 def unix_connect(path: str | None = None, uri: str | None = None, **kwargs: Any) -> connect:
     """Connect to the server on the Unix socket at ``path``; otherwise as :class:`connect`."""
-    connector: connect = connect(unix_uri(uri, kwargs), path=path, **kwargs)
-    return connector
+    return connect(unix_uri(uri, kwargs), path=path, **kwargs)  # type: ignore[no-any-return]
 
 
 #: ``websockets`` has these names for connectors that are not ``legacy``.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Hashable, Iterable
+from collections.abc import AsyncIterable, Generator, Iterable
 from typing import Any, Self
 
 import trio
@@ -13,8 +13,8 @@ from trio.lowlevel import (
     enable_ki_protection,
 )
 
+from duplexer.driver.base import AwaitedBase
 from duplexer.driver.conduct import converted
-from duplexer.driver.lanes import Lanes
 from duplexer.driver.sendqueue import put_off
 from duplexer.driver.streaming import WHOLE, AsyncPieces, Fragments, check_message
 from duplexer.errors import ConnectionClosedOK
@@ -74,8 +74,10 @@ class Stream(AsyncPieces):
         return await super().__anext__()
 
 
-class Connection(Life):
+class Connection(Life, AwaitedBase):
     """A WebSocket connection: the common part of clients' and servers'."""
+
+    dispatcher = dispatch
 
     def __repr__(self) -> str:
         return self._describe(remote=self.remote_address)
@@ -144,30 +146,6 @@ class Connection(Life):
             await trio.lowlevel.wait_task_rescheduled(self._abandon)
             message = self._poll(reader)
         return message
-
-    async def dispatch(
-        self,
-        handle: Callable[[Any], Awaitable[None]],
-        *,
-        concurrency: int = 1,
-        key: Callable[[Any], Hashable] | None = None,
-        finish: bool = False,
-    ) -> None:
-        """Handle messages as they come, up to ``concurrency`` at a time, until the connection ends.
-
-        ``handle(message)`` is a coroutine. Messages for which ``key(message)`` gives the same are
-        handled one after the other, in the order in which they came; ``None`` is the key of those
-        that may overtake any. While as many as may be are at work nothing is received.
-
-        When the connection ends those at work are cancelled, and what waits is left; with
-        ``finish=True`` all that came before the end is handled first.
-
-        Raises what a handler raised, once the others have been cancelled; otherwise nothing if the
-        connection ended well, :exc:`~duplexer.errors.ConnectionClosedError` if not.
-        """
-        lanes = Lanes(self, concurrency, key)
-        self.open_session()
-        await dispatch(self, handle, lanes, finish)
 
     # -- sending ---------------------------------------------------------------------------------
 
@@ -314,9 +292,6 @@ class Connection(Life):
     async def wait_closed(self) -> None:
         """Wait until the connection is closed, by whomever."""
         await self._closed.wait()
-
-    async def __aenter__(self) -> Self:
-        return self
 
     async def __aexit__(self, exc_type: Any, exc: BaseException | None, tb: object) -> None:
         if exc is not None and is_cancelled(exc):
