@@ -11,9 +11,6 @@ from duplexer.errors import SecurityError, WebSocketException
 from tests.contract.peers import BINARY, CONT, PING, TEXT, accept_key, encode
 from tests.security.attackers import PATIENCE, echo
 
-pytestmark = pytest.mark.both_builds
-
-
 # -- 35: masks -------------------------------------------------------------------------------------
 
 

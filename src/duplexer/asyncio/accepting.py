@@ -250,6 +250,8 @@ class TlsAcceptor(Acceptor):
             sock.close()
             if not isinstance(exc, OSError):
                 raise
+            if isinstance(exc, ConnectionAbortedError):  # as it calls what took too long
+                self._guard.strike("open_timeout")
             self._logger.debug("TLS handshake failed: %r", exc)
         else:
             wire.count_from(since)

@@ -42,7 +42,11 @@ class ServerConnection(RosterEntry, Connection):
         outcome = None
         try:
             if server.context is not None:
-                exchange.secure(TlsLayer(server.context, None))
+                try:
+                    exchange.secure(TlsLayer(server.context, None))
+                except TimeoutError:
+                    server.guard.strike("open_timeout")
+                    raise
             exchange.until = inf  # from here on each read has a time of its own
             secure = server.context is not None
             outcome = exchange.run(open_server(self, server.serving, secure=secure))
