@@ -8,10 +8,11 @@ import os
 import re
 import signal
 import socket
+import ssl
 from pathlib import Path
 from typing import Any
 
-import pytest
+import trustme
 
 from duplexer.asyncio.client import connect
 from duplexer.errors import ConnectionClosed, InvalidHandshake
@@ -211,9 +212,39 @@ def test_from_a_file_with_warnings(tmp_path: Path) -> None:
     assert re.match("warning: --any-origin", errors)
 
 
-@pytest.mark.parametrize("option", [("--workers", "2"), ("--reload",)])
-def test_the_demo_is_one_process(option: tuple[str, ...]) -> None:
-    with process("serve", *option) as running:
-        status, _, errors = running.finish()
-    assert status == 2
-    assert "the demo" in errors and "app:handler" in errors
+def write_certificate(path: Path) -> ssl.SSLContext:
+    """A new authority's certificate in ``path``, and who trusts it."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    chain = b"".join(pem.bytes() for pem in issued.cert_chain_pems)
+    path.write_bytes(issued.private_key_pem.bytes() + chain)
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+async def test_a_new_certificate_by_sighup_disturbs_nobody(tmp_path: Path) -> None:
+    write_module(tmp_path, "app", LEDGER)
+    path = tmp_path / "server.pem"
+    trusting = write_certificate(path)
+    with server("serve", "app:handle", "--certfile", str(path), cwd=tmp_path) as (running, uri):
+        async with connect(uri, proxy=None, ssl=trusting) as ws:
+            await ws.recv()
+            path.write_text("half a file")
+            running.popen.send_signal(signal.SIGHUP)
+            assert running.popen.stderr is not None
+            line = await asyncio.to_thread(running.popen.stderr.readline)
+            assert b"not reloaded" in line
+            trusting = write_certificate(path)
+            running.popen.send_signal(signal.SIGHUP)
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    try:
+                        other = await connect(uri, proxy=None, ssl=trusting)
+                        break
+                    except ssl.SSLCertVerificationError:
+                        await asyncio.sleep(0.01)  # the signal is on its way
+            await other.close()
+            await ws.send("still here")
+            assert await ws.recv() == "still here"
+        assert (await asyncio.to_thread(running.stop))[0] == 0

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from duplexer.cli.outcome import Failure
-from duplexer.cli.serve import load_handler
+from duplexer.cli.serve import load_handler, serve
 
 MODULE = """
 import functools
@@ -66,3 +67,10 @@ def test_a_module_without_coroutine_functions_gets_an_example() -> None:
     with pytest.raises(Failure) as failure:
         load_handler("math:handler")
     assert failure.value.cure == "define it: async def handler(ws): ..."
+
+
+@pytest.mark.parametrize("option", [("--workers", "2"), ("--reload",)])
+def test_the_demo_is_one_process(option: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(serve, option)
+    assert done.exit_code == 2
+    assert "the demo" in done.output and "app:handler" in done.output
