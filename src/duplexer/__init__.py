@@ -85,6 +85,9 @@ if TYPE_CHECKING:
     from duplexer.driver.sendqueue import (
         SendQueue as SendQueue,
     )
+    from duplexer.driver.tickets import (
+        Tickets as Tickets,
+    )
     from duplexer.driver.tracing import (
         Tracing as Tracing,
     )
@@ -127,6 +130,12 @@ if TYPE_CHECKING:
     from duplexer.errors import (
         WebSocketException as WebSocketException,
     )
+    from duplexer.handshake.server import (
+        ANY_ORIGIN as ANY_ORIGIN,
+    )
+    from duplexer.handshake.server import (
+        SAME_HOST as SAME_HOST,
+    )
     from duplexer.http.headers import (
         Headers as Headers,
     )
@@ -139,10 +148,25 @@ if TYPE_CHECKING:
     from duplexer.limits import (
         Limits as Limits,
     )
+    from duplexer.policy.authentication import (
+        Grant as Grant,
+    )
+    from duplexer.policy.basic import (
+        Basic as Basic,
+    )
+    from duplexer.policy.bearer import (
+        Bearer as Bearer,
+    )
+    from duplexer.policy.router import (
+        Router as Router,
+    )
 
 #: Public name → module that has it.
 _HOMES = {
     "AccessLog": "driver.logs",
+    "ANY_ORIGIN": "handshake.server",
+    "Basic": "policy.basic",
+    "Bearer": "policy.bearer",
     "ClientConnection": "asyncio.client",
     "Close": "errors",
     "CloseCode": "errors",
@@ -151,6 +175,7 @@ _HOMES = {
     "ConnectionClosed": "errors",
     "ConnectionClosedError": "errors",
     "ConnectionClosedOK": "errors",
+    "Grant": "policy.authentication",
     "Headers": "http.headers",
     "Heartbeat": "core.heartbeat",
     "InvalidHandshake": "errors",
@@ -171,11 +196,14 @@ _HOMES = {
     "Retry": "driver.retry",
     "RetryState": "driver.retry",
     "Retrying": "driver.retry",
+    "Router": "policy.router",
+    "SAME_HOST": "handshake.server",
     "SendQueue": "driver.sendqueue",
     "Server": "asyncio.server",
     "ServerConnection": "asyncio.server",
     "State": "core.closing",
     "StaticFiles": "carriers.static",
+    "Tickets": "driver.tickets",
     "Tracing": "driver.tracing",
     "WebSocketException": "errors",
     "broadcast": "asyncio.server",

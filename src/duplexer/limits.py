@@ -65,6 +65,10 @@ class Limits:
     max_error_body: int = 64 * KiB  #: kept of a refusal's body, on the client
     max_pac: int = 1 * MiB  #: of a PAC file, which chooses a proxy; as Chromium
     keep_alive_timeout: float = 30.0  #: between two plain HTTP requests on one connection
+    first_message: int = 8 * KiB  #: where that is to have a token (``Bearer``); beyond: 1009
+    first_message_timeout: float = 10.0  #: the same, from the 101 on; then: 3008
+    ticket_lifetime: float = 30.0  #: of ``Tickets``: from a page to its WebSocket
+    max_tickets: int = 10_000  #: of ``Tickets`` that nobody used yet; beyond: the oldest go
 
     # -- receiving -------------------------------------------------------------------------------
     max_message: int | None = 1 * MiB  #: after decompression; beyond: 1009. As websockets

@@ -152,6 +152,23 @@ async def test_same_port() -> None:
             assert await ws.recv() == "news"
 
 
+async def test_rooms() -> None:
+    async with running("rooms.py") as uri, asyncio.timeout(TIMEOUT):
+        async with (
+            connect(f"{uri}/rooms/tea", auth="token-of-ada") as ada,
+            connect(f"{uri}/rooms/tea", subprotocols=["bearer", "token-of-bob"]) as bob,
+        ):
+            await bob.send("hello")
+            assert await bob.recv() == "Bob: hello"
+            await ada.send("hello, Bob")
+            assert await bob.recv() == "Ada: hello, Bob"
+        with pytest.raises(InvalidStatus, match="401"):
+            await connect(f"{uri}/rooms/tea")
+        async with connect(f"{uri}/count") as ws:
+            assert (await ws.recv()).isdigit()
+        assert (await http(uri, "GET /healthz")).endswith(b"\r\n\r\nok\n")
+
+
 async def test_stream_file(tmp_path: Path) -> None:
     data = bytes(range(256)) * 20_000
     (tmp_path / "source").write_bytes(data)

@@ -11,6 +11,7 @@ cdef class Life(Handshaking):
     cdef readonly bint is_server
     cdef bint _half_closed
 
+    cpdef use_limits(self, object limits)
     @cython.locals(session=Session, rest=bytes)
     cdef int _opened(self, tuple outcome) except -1
     @cython.locals(session=Session)

@@ -47,9 +47,7 @@ class Life(Handshaking):
         super().__init__(loop, limits, pump)
         self.logger = logger
         self.is_server = server
-        self.queue_messages = (1 << 62) if limits.queue_messages is None else limits.queue_messages
-        self.queue_bytes = limits.queue_bytes
-        self.write_high = limits.write_high
+        self.use_limits(limits)
         self.request: Request | None = None
         self.response: Response | None = None
         self.subprotocol: str | None = None
@@ -59,6 +57,15 @@ class Life(Handshaking):
         self._half_closed = False
         self.drain_waiters: list[asyncio.Future[None]] | None = None
         self.closed_waiters: list[asyncio.Future[None]] | None = None
+
+    def use_limits(self, limits: Limits) -> None:
+        """The bounds of the connection: before it is open."""
+        self.limits = limits
+        self.queue_messages = (1 << 62) if limits.queue_messages is None else limits.queue_messages
+        self.queue_bytes = limits.queue_bytes
+        self.write_high = limits.write_high
+        if self.transport is not None:
+            self.transport.set_write_buffer_limits(limits.write_high)
 
     def _opened(self, outcome: tuple[Agreement, bytes] | None) -> int:
         if outcome is None:  # no WebSocket: it has been answered

@@ -103,17 +103,24 @@ class Routes:
         for readiness in self._readiness:
             readiness.leave()
 
-    def find(self, request: Request, *, secure: bool = False) -> Target:
-        """What answers ``request``: never nothing, though it may be a 405 or a 426."""
-        path = request.path.partition("?")[0]
+    def has(self, request: Request) -> bool:
+        """Whether there is something at the path of ``request``, for whatever method."""
+        return self._at(request.path) is not None
+
+    def _at(self, target: str) -> dict[str, Target] | None:
+        path = target.partition("?")[0]
         methods = self._exact.get(path)
         if methods is None:
             for prefix, candidate in self._prefixes:
                 if path.startswith(prefix):
-                    methods = candidate
-                    break
-            else:
-                return Target(lambda request: _no_route(request, secure, bool(self)))
+                    return candidate
+        return methods
+
+    def find(self, request: Request, *, secure: bool = False) -> Target:
+        """What answers ``request``: never nothing, though it may be a 405 or a 426."""
+        methods = self._at(request.path)
+        if methods is None:
+            return Target(lambda request: _no_route(request, secure, bool(self)))
         target = methods.get(request.method)
         if target is None and request.method == "HEAD":
             target = methods.get("GET")

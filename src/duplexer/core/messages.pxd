@@ -25,8 +25,9 @@ cdef class Assembler:
     cdef public Growing intake, body
     cdef public bint streaming, discarding, decoded
     cdef bint _deaf, _screened
-    cdef object _pulse
+    cdef object _pulse, _later
 
+    cpdef int bound(self, Py_ssize_t most) except -1
     cpdef int whole(self, object message, Py_ssize_t size) except -1
     cdef int _put(self, object message, Py_ssize_t size) except -1
     cdef int _screen(self, object message, Py_ssize_t size) except -1

@@ -77,10 +77,8 @@ class Assembler:
         self.rsv_allowed = 0
         for extension in extensions:
             self.rsv_allowed |= extension.rsv
-        self.max_message = -1 if limits.max_message is None else limits.max_message
-        self.most = sys.maxsize // 2 if limits.max_message is None else limits.max_message
-        # What cannot be compressed gets longer: deflate adds 5 bytes to each of its stored blocks.
-        self.most_coded = self.most + (self.most >> 8) + 64
+        self._later: int | None = None  # the bound from the second message on, if that differs
+        self.bound(-1 if limits.max_message is None else limits.max_message)
         self.max_frame = -1 if limits.max_frame is None else limits.max_frame
         self.max_fragments = limits.max_fragments
         self.bytes_per_fragment = limits.bytes_per_fragment
@@ -99,6 +97,21 @@ class Assembler:
         self._pulse: Any = None
         self._screened = False  # either of these two: one look on the hot path
 
+    def bound(self, most: int) -> int:
+        # From the next frame on messages have ``most`` bytes; negative: as many as they like.
+        self.max_message = most
+        self.most = sys.maxsize // 2 if most < 0 else most
+        # What cannot be compressed gets longer: deflate adds 5 bytes to each of its stored blocks.
+        self.most_coded = self.most + (self.most >> 8) + 64
+        return 0
+
+    def bound_first(self, most: int) -> None:
+        """Before there is any message: the first one has ``most`` bytes."""
+        if self.max_message < 0 or most < self.max_message:
+            self._later = self.max_message
+            self.bound(most)
+            self._screened = True
+
     def whole(self, message: Any, size: int) -> int:
         """A plain message came in a single frame, and has been checked."""
         if self.opcode:
@@ -110,6 +123,10 @@ class Assembler:
         return self._screen(message, size) if self._screened else self.inbox.put(message, size)
 
     def _screen(self, message: Any, size: int) -> int:
+        if self._later is not None:
+            later, self._later = self._later, None
+            self.bound(later)
+            self._screened = self._deaf or self._pulse is not None
         if (self._pulse is not None and self._pulse.takes(message)) or self._deaf:
             return 0
         return self.inbox.put(message, size)
@@ -122,7 +139,7 @@ class Assembler:
     @deaf.setter
     def deaf(self, deaf: bool) -> None:
         self._deaf = deaf
-        self._screened = deaf or self._pulse is not None
+        self._screened = deaf or self._pulse is not None or self._later is not None
 
     @property
     def pulse(self) -> Any:
@@ -132,7 +149,7 @@ class Assembler:
     @pulse.setter
     def pulse(self, pulse: Any) -> None:
         self._pulse = pulse
-        self._screened = self._deaf or pulse is not None
+        self._screened = self._deaf or pulse is not None or self._later is not None
 
     def check_size(self, size: int, coded: bool = False) -> int:
         """Refuse a frame by its header, before any of it is stored (RFC 6455 10.4).

@@ -11,7 +11,7 @@ cdef class Sender:
     cdef readonly tuple extensions
     cdef readonly Encoder encoder
     cdef readonly Cork cork
-    cdef public bint is_open, congested, gone
+    cdef public bint is_open, congested, gone, is_stranger
     cdef public int sending, sending_rsv
     cdef readonly Py_ssize_t sent
     cdef public object close_sent

@@ -46,6 +46,7 @@ class Sender:
         self.is_open = True
         self.gone = False  # the byte stream has ended
         self.congested = False  # the front cannot write: answers that may wait do
+        self.is_stranger = False  # who the peer is has yet to be seen: no broadcasts
         self.sending = 0  # opcode of the fragmented message being sent
         self.sending_rsv = 0
         self.sent = 0  # messages
@@ -164,7 +165,7 @@ class Sender:
     def prepare_key(self) -> Hashable:
         """Connections with equal keys may be sent the same prepared bytes; ``None``: nobody."""
         # A client masks each frame with its own key; what is kept is kept for each connection.
-        if self._prepare_key is None and self.server and self.kept is None:
+        if self._prepare_key is None and self.server and self.kept is None and not self.is_stranger:
             key: Hashable = self.dialect.name
             if self.extensions:
                 key = (key, *[extension.prepare_key() for extension in self.extensions])

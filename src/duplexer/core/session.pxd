@@ -20,7 +20,7 @@ cdef class Session(Sender):
     cdef public bytes excerpt
     cdef readonly object keepalive
     cdef object _close_due, _message_due
-    cdef object _pulse, _answer, _retire_due
+    cdef object _pulse, _answer, _retire_due, _farewell
     cdef Py_ssize_t _left
     cdef readonly bint retired
     cdef Py_ssize_t _message_serial

@@ -93,7 +93,7 @@ class Session(Sender):
             )
         self._pulse: Pulse | None = None
         self._answer: str | bytes | None = None  # to a heartbeat, that could not be sent
-        self._retire_due: float | None = None
+        self._retire_due: float | None = None  # negative: so many seconds from the next tick
         self.retired = False  # we closed it because its lifetime had come to its end
         self._left = -1  # bytes that had left when the peer was last seen to read
         if staying is not None:
@@ -112,8 +112,18 @@ class Session(Sender):
             self._pulse = self.assembler.pulse = Pulse(staying.heartbeat, now, suspended)
         if staying.keep_unacknowledged:
             self.kept = Unacknowledged(self.limits.unacknowledged_bytes, self.limits.queue_overhead)
-        if staying.lifetime is not None:
-            self._retire_due = now + staying.lifetime
+        self.set_lifetime(staying.lifetime, staying.farewell)
+        if staying.first_message is not None:
+            self.is_stranger = True
+            self.assembler.bound_first(staying.first_message)
+
+    def set_lifetime(self, lifetime: float | None, farewell: tuple[int, str]) -> None:
+        """In ``lifetime`` seconds from the next ``tick`` we close with ``farewell``.
+
+        ``None``: never. It is in place of what was said before.
+        """
+        self._retire_due = None if lifetime is None else -lifetime
+        self._farewell = farewell
 
     # -- receiving -------------------------------------------------------------------------------
 
@@ -199,7 +209,7 @@ class Session(Sender):
 
     def _on_close(self, payload: bytes, events: list[Event]) -> None:
         try:
-            close = self._parse_close(payload)
+            close = _parse_close(payload)
         except ProtocolError as exc:
             self.fail(exc)
             return
@@ -214,22 +224,6 @@ class Session(Sender):
             self._move(_SEND_CLOSE)
         else:
             self.rcvd_then_sent = False
-
-    @staticmethod
-    def _parse_close(payload: bytes) -> Close:
-        if not payload:
-            return plain_close(1005)
-        if len(payload) == 1:
-            raise ProtocolError("close-length")
-        code = int.from_bytes(payload[:2], "big")
-        if not close_code_is_sendable(code):
-            raise ProtocolError("close-code", str(code))
-        if len(payload) == 2:
-            return plain_close(code)
-        try:
-            return Close(code, payload[2:].decode())
-        except UnicodeDecodeError:
-            raise ProtocolError("close-utf8") from None
 
     def receive_eof(self, error: BaseException | None = None) -> None:
         """The byte stream has ended: properly, or by ``error``."""
@@ -333,6 +327,8 @@ class Session(Sender):
                 self._mark_due = now + _MARKS
             due = self._mark_due if due is None else min(due, self._mark_due)
         if self._retire_due is not None:
+            if self._retire_due < 0:
+                self._retire_due = now - self._retire_due
             due = self._retire_due if due is None else min(due, self._retire_due)
         pulse = self._pulse
         if pulse is not None:
@@ -384,9 +380,9 @@ class Session(Sender):
             self._mark_due = None
             if self.kept is not None and not self.kept.is_marked:
                 self.send_ping(self.new_ping_payload(), None, now)
-        if self._retire_due is not None and now >= self._retire_due:
+        if self._retire_due is not None and 0 <= self._retire_due <= now:
             self.retired = True
-            self.send_close(1000, "session limit", now)
+            self.send_close(self._farewell[0], self._farewell[1], now)
             return False
         if self._pulse is not None:
             self._expire_pulse(self._pulse, now, suspended)
@@ -557,3 +553,19 @@ def check_close(code: int | None, reason: str) -> Close:
     if len(reason.encode()) > 123:
         raise ValueError("close reason is longer than 123 bytes of UTF-8 (RFC 6455 5.5)")
     return Close(int(code), reason)
+
+
+def _parse_close(payload: bytes) -> Close:
+    if not payload:
+        return plain_close(1005)
+    if len(payload) == 1:
+        raise ProtocolError("close-length")
+    code = int.from_bytes(payload[:2], "big")
+    if not close_code_is_sendable(code):
+        raise ProtocolError("close-code", str(code))
+    if len(payload) == 2:
+        return plain_close(code)
+    try:
+        return Close(code, payload[2:].decode())
+    except UnicodeDecodeError:
+        raise ProtocolError("close-utf8") from None

@@ -18,5 +18,9 @@ class Staying:
     heartbeat: Heartbeat | None = None
     #: keep copies of what was sent until the peer has acknowledged it
     keep_unacknowledged: bool = False
-    #: seconds after which we close it with 1000, before others would cut it; ``None``: never
+    #: seconds after which we close it, before others would cut it; ``None``: never
     lifetime: float | None = None
+    #: what we say then
+    farewell: tuple[int, str] = (1000, "session limit")
+    #: bytes of the first message at most, where that is to say who the peer is
+    first_message: int | None = None

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import time
 from typing import TYPE_CHECKING, Any
 
 from duplexer.carriers.dates import http_date
 from duplexer.carriers.h1 import ServerCarrier
 from duplexer.dialects.rfc6455 import RFC6455
+from duplexer.driver.admission import authenticate, prepare
 from duplexer.driver.handling import log_refusal
 from duplexer.driver.steps import Call, Read, Write
 from duplexer.errors import HttpError
 from duplexer.handshake.server import ServerOptions, accept, refuse
 from duplexer.http.h1 import RequestReader
+from duplexer.http.headers import shown
 from duplexer.http.messages import Response, is_upgrade
 from duplexer.limits import DEFAULT_LIMITS, Limits
 from duplexer.policy.guard import Guard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from duplexer.carriers.routes import Routes
     from duplexer.core.dialect import Dialect
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from duplexer.driver.steps import Step, Steps
     from duplexer.handshake.negotiate import Agreement
     from duplexer.http.messages import Request
+    from duplexer.policy.authentication import Presented, Scheme
+    from duplexer.policy.router import Route, Router
 
 __all__ = ["Opener", "Serving", "open_server"]
 
@@ -60,6 +63,27 @@ class Serving:
         if self.observer is not None:
             self.observer.serves(self.guard)
 
+    #: who asks clients who they are, before the 101
+    scheme: Scheme | None = None
+    #: what finds the handler, and for each of its routes what is to be done there
+    router: Router | None = None
+    places: Mapping[Route, Serving] = dataclasses.field(default_factory=dict)
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether a route has nobody else to ask."""
+        return self.scheme is None and self.select_subprotocol is None
+
+    def place(self, connection: Any, request: Request) -> Serving | None:
+        """What is to be done where ``request`` wants a WebSocket; ``None`` if there is none."""
+        if self.router is None:
+            return self
+        match = self.router.find(request.path)
+        if match is None:
+            return None
+        connection.route, connection.path_parameters = match
+        return self.places[match.route]
+
 
 class Opener:
     """The usual opening on a server, in one call: one read brings a request that is agreed to.
@@ -75,8 +99,10 @@ class Opener:
             serving.process_request is None
             and serving.process_response is None
             and serving.select_subprotocol is None
+            and serving.scheme is None
             and not serving.guard.asks
         )
+        self._is_routed = serving.router is not None
 
     def open(self, connection: Any, data: bytes, secure: bool) -> tuple[Agreement, bytes] | None:
         """What ``open_server`` ends in if ``data`` is all that it reads; ``None`` to let it run.
@@ -90,7 +116,14 @@ class Opener:
         try:
             request = reader.feed(data)
             if request is not None and is_upgrade(request):
-                agreement = _accept(connection, serving, request, secure)
+                if self._is_routed:
+                    place = serving.place(connection, request)
+                    if place is None or not place.is_simple:
+                        raise LookupError(request.path)
+                    agreement = _accept(connection, place, request, secure)
+                    connection.use_limits(place.limits)
+                else:
+                    agreement = _accept(connection, serving, request, secure)
                 connection.request = request
                 _equip(connection, serving)
                 return agreement, data[reader.stop :]
@@ -118,7 +151,6 @@ def open_server(connection: Any, serving: Serving, *, secure: bool) -> Steps:
             request = yield from _read_request(connection, serving, carrier)
             if request is None:
                 return None
-            connection.request = request
             agreement = yield from _answer(connection, serving, carrier, request)
         except HttpError as error:
             serving.guard.refused(error)
@@ -130,7 +162,6 @@ def open_server(connection: Any, serving: Serving, *, secure: bool) -> Steps:
             raise
         else:
             if agreement is not None:
-                _equip(connection, serving)
                 return agreement, carrier.take_rest()
     return None
 
@@ -164,9 +195,17 @@ def _read_request(
 def _answer(
     connection: Any, serving: Serving, carrier: ServerCarrier, request: Request
 ) -> Generator[Step, Any, Agreement | None]:
+    wants_socket = is_upgrade(request)
+    place = serving.place(connection, request) if wants_socket else serving
+    presented: Presented | None = None
+    if wants_socket and place is not None and place.scheme is not None:
+        # What is secret is taken out before hooks, handlers and logs see it.
+        presented = place.scheme.read(request)
+        request = presented.request
+    connection.request = request
     response: Response | None = None
     guard, why = serving.guard, ""
-    if guard.asks and is_upgrade(request):
+    if guard.asks and wants_socket:
         guard.check(connection.remote_address, time.monotonic())
     if serving.process_request is not None:
         response = yield Call(serving.process_request, (connection, request))
@@ -174,15 +213,9 @@ def _answer(
             raise TypeError(
                 f"process_request must return a Response or None, not {type(response).__name__}"
             )
-    if not is_upgrade(request):
+    if not wants_socket:
         if response is None:
-            target = carrier.target(request)
-            response = yield Call(target.call, (request,), target.blocking)
-            if not isinstance(response, Response):
-                raise TypeError(
-                    f"what answers {request.path} must return a Response, not "
-                    f"{type(response).__name__}"
-                )
+            response = yield from _page(serving, carrier, request)
         if serving.observer is not None:
             serving.observer.answered(connection, request, response.status_code)
         yield Write(carrier.respond(request, response, date=http_date(time.time())))
@@ -190,12 +223,56 @@ def _answer(
     agreement: Agreement | None = None
     if response is None:
         try:
-            agreement = _accept(connection, serving, request, carrier.secure)
+            if place is None:
+                raise _nowhere(request, carrier)
+            agreement = _accept(connection, place, request, carrier.secure, presented)
             response = agreement.response
         except HttpError as error:
             guard.refused(error)
             why = error.text
             response = refuse(error, serving.options.server_header)
+        else:
+            if presented is not None:
+                refused = yield from authenticate(connection, place, presented)
+                if refused is not None:
+                    agreement, response = None, refused
+    return (yield from _conclude(connection, serving, place, carrier, agreement, response, why))
+
+
+def _page(
+    serving: Serving, carrier: ServerCarrier, request: Request
+) -> Generator[Step, Any, Response]:
+    """The answer of plain HTTP."""
+    router = serving.router
+    if router is not None and not carrier.routes.has(request) and not router.find(request.path):
+        raise HttpError(404, f"There is nothing at {shown(request.path.partition('?')[0])}.")
+    target = carrier.target(request)
+    response: Response = yield Call(target.call, (request,), target.blocking)
+    if not isinstance(response, Response):
+        raise TypeError(
+            f"what answers {request.path} must return a Response, not {type(response).__name__}"
+        )
+    return response
+
+
+def _nowhere(request: Request, carrier: ServerCarrier) -> HttpError:
+    path = shown(request.path.partition("?")[0])
+    if carrier.routes.has(request):
+        return HttpError(404, f"What is at {path} is plain HTTP, and no WebSocket.")
+    return HttpError(404, f"There is no WebSocket at {path}: no route of the server matches it.")
+
+
+def _conclude(
+    connection: Any,
+    serving: Serving,
+    place: Serving | None,
+    carrier: ServerCarrier,
+    agreement: Agreement | None,
+    response: Response,
+    why: str,
+) -> Generator[Step, Any, Agreement | None]:
+    """Answer a handshake."""
+    request: Request = connection.request
     if serving.process_response is not None:
         changed = yield Call(serving.process_response, (connection, request, response))
         if changed is not None:
@@ -205,11 +282,16 @@ def _answer(
     connection.response = response
     if agreement is not None and response.status_code == 101:
         if not connection.is_full():  # it may have become so while a hook was awaited
+            if place is not None and place is not serving:
+                connection.use_limits(place.limits)
+            _equip(connection, serving)
+            if place is not None and place.scheme is not None:
+                prepare(connection)
             yield Write(response.serialize())
             return agreement
-        guard.refused(_full())
+        serving.guard.refused(_full())
         response = connection.response = refuse(_full(), serving.options.server_header)
-    guard.answered(connection.remote_address, response.status_code, time.monotonic())
+    serving.guard.answered(connection.remote_address, response.status_code, time.monotonic())
     _refused(connection, serving, response.status_code, why or response.reason_phrase)
     yield Write(carrier.respond(request, response, date=http_date(time.time())))
     return None
@@ -221,13 +303,18 @@ def _refused(connection: Any, serving: Serving, status: int, why: str) -> None:
     log_refusal(connection, serving.guard, status, why)
 
 
-def _accept(connection: Any, serving: Serving, request: Request, secure: bool) -> Agreement:
+def _accept(
+    connection: Any,
+    serving: Serving,
+    request: Request,
+    secure: bool,
+    presented: Presented | None = None,
+) -> Agreement:
     if connection.is_full():
         raise _full()
     options = serving.options
-    if serving.select_subprotocol is not None:
-        select = functools.partial(serving.select_subprotocol, connection)
-        options = dataclasses.replace(options, select_subprotocol=select)
+    if serving.select_subprotocol is not None or presented is not None:
+        options = _options(connection, serving, presented)
     return accept(request, options, secure=secure, dialects=serving.dialects)
 
 
@@ -236,6 +323,25 @@ def _equip(connection: Any, serving: Serving) -> None:
     connection.observer = serving.observer
     if serving.send_queue is not None:
         connection.send_queue = serving.send_queue
+
+
+def _options(connection: Any, serving: Serving, presented: Presented | None) -> ServerOptions:
+    options, select = serving.options, serving.select_subprotocol
+    # A browser that offers any has to be told one: at least the name that its token came after.
+    name = None if presented is None else presented.subprotocol
+
+    def choose(offers: Sequence[str]) -> str | None:
+        assert select is not None
+        if name is not None:
+            offers = [offer for offer in offers if offer != name]
+        choice: str | None = select(connection, offers)
+        return choice or name
+
+    if select is not None:
+        return dataclasses.replace(options, select_subprotocol=choose)
+    if name is not None and not options.subprotocols:
+        return dataclasses.replace(options, subprotocols=[name])
+    return options
 
 
 def _full() -> HttpError:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import uuid
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from duplexer.core.closing import State
+from duplexer.driver.admission import renew
 from duplexer.driver.lanes import Lanes
 from duplexer.driver.observing import Traffic
 from duplexer.driver.sendqueue import Backlog, SendQueue
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Awaitable, Callable, Hashable, Iterator
+    from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 
     from duplexer.core.extension import Extension
     from duplexer.core.session import Session
     from duplexer.core.staying import Staying
+    from duplexer.driver.admission import Login
     from duplexer.http.messages import Request, Response
     from duplexer.limits import Limits
+    from duplexer.policy.router import Route
 
 __all__ = ["AwaitedBase", "ConnectionBase"]
 
@@ -48,6 +52,15 @@ class ConnectionBase:
     undelivered: deque[str | bytes] | tuple[()] = ()
     #: heartbeats and the like, from when the handshake is done
     staying: Staying | None
+
+    #: who has come in, on a server with ``authenticate=``: what that has given back
+    user: Any = None
+    #: how, and for how long
+    login: Login | None = None
+    #: what a ``Router`` has found for the path of the request ...
+    route: Route | None = None
+    #: ... and the parameters in it
+    path_parameters: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def id(self) -> uuid.UUID:
@@ -137,6 +150,15 @@ class ConnectionBase:
             self.queue_made()
         else:
             self.backlog.follow(rules)
+
+    def renew(self, token: str) -> Any:
+        """Let the user stay by another token, on a server where ``Bearer`` let it in by one.
+
+        True if the token is right: ``user`` is what it says, and the connection is closed when it
+        expires. False if it is not: then nothing has changed. It is to be awaited if the function
+        that verifies tokens is a coroutine function. Raises :exc:`TypeError` elsewhere.
+        """
+        return renew(self, token)
 
     def explain(self) -> str:
         """Who closed, why, the last frame each way, the likely cause and its cure, as text."""

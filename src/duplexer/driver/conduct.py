@@ -114,6 +114,11 @@ class Course:
 
     # -- the beginning ---------------------------------------------------------------------------
 
+    def use_limits(self, limits: Limits) -> None:
+        """The bounds of the connection, in place of those of its server: before ``establish``."""
+        self.limits = limits
+        self._most = (1 << 62) if limits.queue_messages is None else limits.queue_messages
+
     def establish(self, agreement: Agreement, rest: bytes, now: float) -> None:
         """The handshake is done, ``rest`` is what came after it."""
         self.response = agreement.response

@@ -20,10 +20,11 @@ def broadcast(
 ) -> None:
     """Send a message to many connections, framed and compressed once, waiting for none.
 
-    Connections that are not open are passed over, and so are those in the middle of a fragmented
-    message. One that has more than ``Limits.write_hard`` bytes to read first is failed with 1008:
-    it is not allowed to hold everybody's memory. For those with a ``send_queue`` its rules hold in
-    place of both. ``raise_exceptions=True`` collects failures in an :exc:`ExceptionGroup`.
+    Connections that are not open are passed over, and so are those that have yet to say who they
+    are (``Bearer``), and those in the middle of a fragmented message. One that has more than
+    ``Limits.write_hard`` bytes to read first is failed with 1008: it is not allowed to hold
+    everybody's memory. For those with a ``send_queue`` its rules hold in place of both.
+    ``raise_exceptions=True`` collects failures in an :exc:`ExceptionGroup`.
     """
     fan_out(connections, message, raise_exceptions, text)
 
@@ -45,7 +46,7 @@ def fan_out(
         connections = quickly(connections, prepared, failures)
     for connection in connections:
         session = connection.session
-        if session is None or not session.is_open:
+        if session is None or not session.is_open or session.is_stranger:
             continue
         send_to(connection, prepared, failures)
     if failures and raise_exceptions:

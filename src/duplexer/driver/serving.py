@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import inspect
 import logging
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from duplexer.carriers.routes import Routes
 from duplexer.driver.accept import Serving
+from duplexer.driver.admission import admitted
 from duplexer.driver.observing import Observer, observer_from
 from duplexer.driver.options import (
     UNSET,
@@ -17,8 +21,10 @@ from duplexer.driver.options import (
     staying_from,
 )
 from duplexer.driver.sendqueue import SendQueue
-from duplexer.handshake.server import SAME_HOST, ServerOptions
+from duplexer.handshake.server import ANY_ORIGIN, SAME_HOST, ServerOptions
 from duplexer.http.messages import SERVER
+from duplexer.policy.authentication import scheme_from
+from duplexer.policy.router import Router
 
 if TYPE_CHECKING:
     import re
@@ -28,6 +34,8 @@ if TYPE_CHECKING:
     from duplexer.core.extension import ServerExtensionFactory
     from duplexer.core.heartbeat import Heartbeat
     from duplexer.limits import Limits
+    from duplexer.policy.authentication import Scheme
+    from duplexer.policy.router import Route
 
 __all__ = ["ServeBase"]
 
@@ -40,6 +48,8 @@ class ServeBase:
 
     #: Names of the front's own arguments.
     OWN_ARGUMENTS: ClassVar[frozenset[str]] = frozenset()
+    #: Whether handlers and hooks are coroutine functions.
+    IS_ASYNC: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -49,6 +59,7 @@ class ServeBase:
         *,
         origins: str | Sequence[str | re.Pattern[str] | None] | None = SAME_HOST,
         allowed_hosts: Sequence[str] | None = None,
+        authenticate: Any = None,
         extensions: Sequence[ServerExtensionFactory] | None = None,
         subprotocols: Sequence[str] | None = None,
         select_subprotocol: Callable[[Any, Sequence[str]], str | None] | None = None,
@@ -77,11 +88,20 @@ class ServeBase:
         """Check the arguments; nothing listens yet.
 
         ``handler`` is called with each connection; when it returns the connection is closed with
-        1000, when it raises with 1011.
+        1000, when it raises with 1011. A :class:`~duplexer.policy.router.Router` has one for each
+        path.
 
         * ``origins``: whose pages may connect. By default those of the same host, and clients that
-          send no Origin; a list of origins, patterns and ``None``; ``None`` for anybody.
-        * ``allowed_hosts``: names that a request may ask for (DNS rebinding); by default any.
+          send no Origin (``SAME_HOST``); a list of origins, patterns, ``SAME_HOST`` and ``None``
+          for no Origin; ``ANY_ORIGIN`` for anybody, or ``None`` as in ``websockets``.
+        * ``allowed_hosts``: names that a request may ask for, against DNS rebinding, such as
+          ``example.com``, ``*.example.com``, ``localhost:8765``; by default any.
+        * ``authenticate``: who may come in. A function of connection and request that gives back
+          the user, who is ``ws.user`` then, or a response; ``None`` is a 403, and what it raises a
+          500. It may give back a :class:`~duplexer.policy.authentication.Grant`, and be a
+          coroutine function where the front has coroutines. Or a
+          :class:`~duplexer.policy.bearer.Bearer` or :class:`~duplexer.policy.basic.Basic`. It is
+          asked when all the rest of the handshake is agreed to; never about plain HTTP.
         * ``subprotocols``, ``select_subprotocol(connection, offered)``: RFC 6455 1.9.
         * ``extensions``, ``compression``: ``"deflate"`` or ``None``.
         * ``process_request(connection, request)``: may give back a response instead of a
@@ -97,18 +117,17 @@ class ServeBase:
         * ``ssl``: an :class:`ssl.SSLContext` for ``wss:``.
         * ``create_connection(server)`` makes connections; ``logger``: not ``duplexer.server``.
         """
-        given = locals()
+        self.limits = limits_from(limits, **bounds_among(locals()))
         check_arguments("serve", own, self.OWN_ARGUMENTS)
-        self.limits = limits_from(limits, **bounds_among(given))
-        options = ServerOptions(
-            subprotocols=subprotocols,
-            origins=origins,
-            allowed_hosts=allowed_hosts,
-            extensions=server_extensions(extensions, compression, self.limits),
-            server_header=server_header,
-        )
+        make_extensions = functools.partial(server_extensions, extensions, compression)
         self.serving = Serving(
-            options=options,
+            options=ServerOptions(
+                subprotocols=subprotocols,
+                origins=origins,
+                allowed_hosts=allowed_hosts,
+                extensions=make_extensions(self.limits),
+                server_header=server_header,
+            ),
             limits=self.limits,
             process_request=process_request,
             process_response=process_response,
@@ -117,13 +136,28 @@ class ServeBase:
             staying=staying_from(heartbeat, keep_unacknowledged),
             send_queue=_checked_queue(send_queue, keep_unacknowledged),
             observer=observer_from(observer),
+            scheme=scheme_from(authenticate),
         )
-        self.handler, self.where = handler, (host, port)
-        self.context = ssl
+        self._let_in(handler, make_extensions)
+        self.where, self.context = (host, port), ssl
         self.logger = logger or logging.getLogger("duplexer.server")
-        self.create_connection = create_connection
-        self.own = own
+        self.create_connection, self.own = create_connection, own
         self.take_own()
+
+    def _let_in(
+        self, handler: Any, extensions: Callable[[Limits], Sequence[ServerExtensionFactory]]
+    ) -> None:
+        # By routes, if there are some; and not before they have said who they are.
+        self.handler = handler
+        if isinstance(handler, Router):
+            self.serving = routed(self.serving, handler, extensions, is_async=self.IS_ASYNC)
+        places = [self.serving, *self.serving.places.values()]
+        for place in places:
+            check_ambience(place)
+        if any(place.scheme is not None and place.scheme.takes_message for place in places):
+            if isinstance(handler, type) or not callable(handler):
+                raise TypeError("a token via message needs a handler that is a function")
+            self.handler = admitted(handler, is_async=self.IS_ASYNC)
 
     def take_own(self) -> None:
         """Check ``own``, the front's own arguments."""
@@ -136,3 +170,45 @@ def _checked_queue(send_queue: SendQueue | None, keep_unacknowledged: bool) -> S
         if keep_unacknowledged:
             raise ValueError("send_queue and keep_unacknowledged exclude each other: choose one")
     return send_queue
+
+
+def routed(
+    serving: Serving,
+    router: Router,
+    extensions: Callable[[Limits], Sequence[ServerExtensionFactory]],
+    *,
+    is_async: bool,
+) -> Serving:
+    """``serving`` where each route of ``router`` has what is its own."""
+    router.seal()
+    places: dict[Route, Serving] = {}
+    for route in router:
+        if inspect.iscoroutinefunction(route.handler) and not is_async:
+            raise TypeError(f"the handler of {route} must be a function, not an async one")
+        given = dict(route.given)
+        changes: dict[str, Any] = {}
+        if "authenticate" in given:
+            changes["scheme"] = scheme_from(given.pop("authenticate"))
+        if "select_subprotocol" in given:
+            changes["select_subprotocol"] = given.pop("select_subprotocol")
+        options = given  # origins and subprotocols
+        if route.limits is not None:
+            changes["limits"] = route.limits
+            options["extensions"] = extensions(route.limits)
+        try:
+            changed = dataclasses.replace(serving.options, **options)
+        except (TypeError, ValueError) as exc:
+            exc.add_note(f"This is about {route}.")
+            raise
+        places[route] = dataclasses.replace(serving, options=changed, **changes)
+    return dataclasses.replace(serving, router=router, places=places)
+
+
+def check_ambience(place: Serving) -> None:
+    """Refuse to let pages of any site act as their visitors: ``ValueError``."""
+    scheme: Scheme | None = place.scheme
+    if scheme is not None and scheme.is_ambient and place.options.origins in (None, ANY_ORIGIN):
+        raise ValueError(
+            "browsers send cookies along for pages of any site: with tokens in cookies, "
+            "origins= must name the sites whose pages may connect"
+        )

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from duplexer.http.messages import Request
 
 __all__ = [
+    "ANY_ORIGIN",
     "LOOPBACK_HOSTS",
     "SAME_HOST",
     "Origins",
@@ -61,6 +62,7 @@ __all__ = [
     "negotiate",
     "refuse",
     "validate_hosts",
+    "validate_origins",
 ]
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -72,7 +74,10 @@ LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 #: are no browsers and send no ``Origin``.
 SAME_HOST: Final = "same-host"
 
-#: ``None`` lets every page of the web connect with its visitor's cookies.
+#: For ``origins``: every page of the web may connect, with its visitor's cookies.
+ANY_ORIGIN: Final = "any-origin"
+
+#: ``None`` is ``ANY_ORIGIN``, as in ``websockets``.
 Origins: TypeAlias = "str | Sequence[str | re.Pattern[str] | None] | None"
 
 
@@ -84,10 +89,10 @@ class ServerOptions:
     subprotocols: Sequence[str] | None = None
     #: chooses among the client's offers instead; ``None`` goes on without
     select_subprotocol: Callable[[Sequence[str]], str | None] | None = None
-    #: whose pages may connect: ``SAME_HOST``; a list of origins, patterns and ``None`` for requests
-    #: without an Origin; or ``None`` for anybody's
+    #: whose pages may connect: ``SAME_HOST``; a list of origins, patterns, ``SAME_HOST`` and
+    #: ``None`` for requests without an Origin; or ``ANY_ORIGIN``
     origins: Origins = SAME_HOST
-    #: names that ``Host`` may have, without port; ``None`` for any. See ``check_host``
+    #: what ``Host`` may say; ``None`` for anything. See ``check_host``
     allowed_hosts: Sequence[str] | None = None
     extensions: Sequence[ServerExtensionFactory] = ()
     #: the value of ``Server`` in our answers, ``None`` for sending none
@@ -96,14 +101,7 @@ class ServerOptions:
     def __post_init__(self) -> None:
         if self.subprotocols is not None:
             validate_subprotocols(self.subprotocols)
-        origins = self.origins
-        if isinstance(origins, str):
-            if origins != SAME_HOST:
-                raise TypeError(f"origins must be a list, not a str: {origins!r}")
-        elif origins is not None:
-            for origin in origins:
-                if origin is not None and not isinstance(origin, (str, re.Pattern)):
-                    raise TypeError(f"an origin must be a str, a pattern or None: {origin!r}")
+        validate_origins(self.origins)
         validate_hosts(self.allowed_hosts)
         if self.server_header is not None and not is_valid_value(self.server_header):
             raise ValueError(f"invalid server_header: {self.server_header!r}")
@@ -330,24 +328,55 @@ def validate_hosts(hosts: Sequence[str] | None) -> None:
     for host in hosts or ():
         if not isinstance(host, str):
             raise TypeError(f"an allowed host must be a str, not {type(host).__name__}")
-        well_formed = host and valid_host(host) and "*" not in host
-        if not well_formed or _name_and_port(host)[1] or host != host.lower():
-            raise ValueError(f"an allowed host is a name in lower case without port: {host!r}")
+        name = host.removeprefix("*.")
+        if not name or not valid_host(name) or "*" in name or host != host.lower():
+            raise ValueError(
+                "an allowed host is a name in lower case, an address (IPv6 in brackets), or "
+                f"'*.' and a name, each with or without a port: not {host!r}"
+            )
 
 
 def check_host(request: Request, allowed: Sequence[str]) -> None:
     """Refuse requests to names that are not ours.
 
     A page can let its own name point to 127.0.0.1 once it is loaded ("DNS rebinding"): its Origin
-    and its Host agree then, and only the name tells that it is not of this machine. Requests
-    without Host, which no browser sends, pass. Raises :exc:`HttpError` 421 (RFC 9110 15.5.20).
+    and its Host agree then, and only the name tells that it is not of this machine.
+
+    What is ``allowed`` without a port is allowed at any; ``*.example.com`` is all names that end
+    in ``.example.com``. Requests without Host, which no browser sends, pass. Raises
+    :exc:`HttpError` 421 (RFC 9110 15.5.20).
     """
     for host in request.headers.get_all("Host"):
-        if _name_and_port(host.lower())[0] not in allowed:
+        lower = host.lower()
+        name, port = _name_and_port(lower)
+        if name in allowed or lower in allowed:
+            continue
+        if not any(each[0] == "*" and _is_below(name, port, each[1:]) for each in allowed):
             raise HttpError(421, f"There is no {shown(host)} here; see allowed_hosts=.")
 
 
+def _is_below(name: str, port: str, domain: str) -> bool:
+    """Whether ``name`` is a subdomain of ``domain``, ``.example.com`` or ``.example.com:80``."""
+    parent, wanted = _name_and_port(domain)
+    return len(name) > len(parent) and name.endswith(parent) and wanted in ("", port)
+
+
 # -- Origin (RFC 6455 4.2.2, 10.2) ---------------------------------------------------------------
+
+
+def validate_origins(origins: Origins) -> None:
+    """Raise :exc:`TypeError` or :exc:`ValueError` for what no ``Origin`` could ever be."""
+    if isinstance(origins, str):
+        if origins not in (SAME_HOST, ANY_ORIGIN):
+            raise TypeError(f"origins must be a list, not a str: {origins!r}")
+        return
+    for origin in origins or ():
+        if origin is not None and not isinstance(origin, (str, re.Pattern)):
+            raise TypeError(f"an origin must be a str, a pattern or None: {origin!r}")
+        if origin in ("*", ANY_ORIGIN):
+            raise ValueError("to let pages of all sites connect, say so: origins=ANY_ORIGIN")
+        if isinstance(origin, str) and "/" in origin.partition("://")[2]:
+            raise ValueError(f"an origin is a scheme, a host and a port, with no path: {origin!r}")
 
 
 def check_origin(
@@ -361,7 +390,7 @@ def check_origin(
 
     ``host`` is the value of ``Host``, or of ``:authority`` in HTTP/2 and 3.
     """
-    if origins is None:
+    if origins is None or origins == ANY_ORIGIN:
         return
     if isinstance(origin, list):
         raise InvalidOrigin(f"several headers: {shown(', '.join(origin))}")
@@ -370,7 +399,10 @@ def check_origin(
             return
         raise InvalidOrigin(f"{shown(origin)} (this is {shown(str(host))})")
     for allowed in origins:
-        if allowed is None or isinstance(allowed, str):
+        if allowed == SAME_HOST:
+            if origin is None or (isinstance(host, str) and _is_same_host(origin, host, secure)):
+                return
+        elif allowed is None or isinstance(allowed, str):
             if origin == allowed:
                 return
         elif origin is not None and allowed.fullmatch(origin):

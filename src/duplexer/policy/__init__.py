@@ -1,1 +1,1 @@
-"""Who may come in, and what is believed of them: decisions without I/O."""
+"""Who may come in, where to, and what is believed of them: decisions without I/O."""

@@ -327,6 +327,11 @@ class Connection(Pump, ConnectionBase):
     def _is_lost(self, _: None, now: float) -> bool | None:
         return self.lost or None
 
+    def rearm(self) -> None:
+        """The session's deadline has been moved."""
+        with self.mutex:
+            self.settle(monotonic())
+
     def abort(self) -> None:
         """Drop the connection at once, without a Close."""
         with self.mutex:

@@ -79,6 +79,7 @@ class Server(ServeBase, Roster):
     """
 
     OWN_ARGUMENTS = frozenset({"backlog", "family", "path", "reuse_port", "sock"})
+    IS_ASYNC = False
 
     def take_own(self) -> None:
         """See :class:`~duplexer.driver.serving.ServeBase`."""

@@ -228,7 +228,7 @@ class Life(Conduct):
         except BROKEN as exc:
             error = cause_of(exc)
         session.start_closing(trio.current_time())  # the peer has to read what is left in time
-        self._set_alarm()
+        self.rearm()
         return error
 
     async def _break_off(self) -> None:
@@ -257,7 +257,8 @@ class Life(Conduct):
     def _next_alarm(self) -> float:
         return min(seconds(self.deadline(trio.current_time())), self._stall_due)
 
-    def _set_alarm(self) -> None:
+    def rearm(self) -> None:
+        """The session's deadline may have been moved."""
         due = self._next_alarm()
         self._alarm.deadline = min(self._alarm.deadline, due)
 
@@ -284,7 +285,7 @@ class Life(Conduct):
             self._room = None
         session = self.open_session()
         if session.restless():
-            self._set_alarm()
+            self.rearm()
         if session.is_open:
             return
         if not session.reads:
@@ -374,7 +375,7 @@ class Life(Conduct):
                 self.write_paused = session.congested = True
             self._call_writer()
         if session.restless():
-            self._set_alarm()
+            self.rearm()
 
     def is_crowded(self) -> bool:
         """Whether what is sent now has to wait in the send queue."""
@@ -413,7 +414,7 @@ class Life(Conduct):
             while True:
                 self._progress = self._measure()
                 self._stall_due = trio.current_time() + seconds(self.limits.send_timeout)
-                self._set_alarm()
+                self.rearm()
                 while self.outbox.size:
                     await checkpoint_if_cancelled()  # or what is cancelled would begin, and tear it
                     part = self.outbox.head(size)
@@ -450,7 +451,7 @@ class Life(Conduct):
         if self._room is not None:
             self._reading.cancel()
         self.open_session().start_closing(trio.current_time())
-        self._set_alarm()
+        self.rearm()
 
 
 def _addresses(sock: Any) -> tuple[Any, Any]:

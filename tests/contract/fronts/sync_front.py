@@ -14,6 +14,7 @@ from typing import Any
 
 import duplexer.sync
 import duplexer.sync.keeper
+from duplexer.policy.router import Router
 from tests.contract.fronts.base import PATIENCE, Front
 
 #: What may take its time: it is called in a thread, and awaited.
@@ -102,17 +103,27 @@ class SyncFront(Front):
 
     def called(self, function: Any) -> Any:
         """A function of the test's as one that the subject can call in its thread."""
+        if isinstance(function, Router):
+            return self.routed(function)
         if not callable(function):
             return function
 
-        def call(ws: Any, *args: Any) -> Any:
+        def call(ws: Any, *args: Any, **kwargs: Any) -> Any:
             async def run() -> Any:
-                result = function(self.adapt(ws), *args)
+                result = function(self.adapt(ws), *args, **kwargs)
                 return await result if inspect.isawaitable(result) else result
 
             return asyncio.run_coroutine_threadsafe(run(), self.loop).result()
 
         return call
+
+    def routed(self, router: Router) -> Router:
+        copy = Router()
+        for route in router:
+            own = {name: self.called(value) for name, value in route.given.items()}
+            handler = self.called(route.handler)
+            copy.add(route.pattern.text, handler, limits=route.limits, **own)
+        return copy
 
     def broadcast(self, connections: Any, message: Any, *args: Any, **kwargs: Any) -> None:
         plain = [adapter.ws for adapter in connections]
@@ -294,7 +305,7 @@ class Connecting:
 class Serving:
     """A server, awaited where it blocks."""
 
-    HOOKS = ("process_request", "process_response", "select_subprotocol")
+    HOOKS = ("authenticate", "process_request", "process_response", "select_subprotocol")
 
     def __init__(self, front: SyncFront, serve: Any, handler: Any, *args: Any, **kwargs: Any):
         for name in self.HOOKS:

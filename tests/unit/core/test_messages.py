@@ -168,6 +168,26 @@ def test_fragments_cost_no_objects() -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize(("first", "limit"), [(5, 10), (5, None), (50, 10)])
+def test_the_first_message_may_have_a_bound_of_its_own(first: int, limit: int | None) -> None:
+    target = assembler(max_message=limit)
+    target.bound_first(first)
+    most = first if limit is None else min(first, limit)
+    target.check_size(most)
+    with broken("message-too-big"):
+        target.check_size(most + 1)
+    push(target, opcodes.BINARY, b"x" * (most - 1), False)
+    with broken("message-too-big"):
+        target.check_size(2)
+    push(target, opcodes.CONT, b"x", True)
+    assert target.inbox.pop() == b"x" * most
+    most = 1_000_000 if limit is None else limit
+    target.check_size(most)
+    if limit is not None:
+        with broken("message-too-big"):
+            target.check_size(most + 1)
+
+
 def test_nobody_listens_any_more() -> None:
     target = assembler()
     target.deaf = True

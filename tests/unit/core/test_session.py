@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from duplexer.core.events import MessagesReceived, PingReceived, PongReceived
 from duplexer.core.extension import Extension
 from duplexer.core.session import Session
+from duplexer.core.staying import Staying
 from duplexer.dialects import hybi
 from duplexer.dialects.rfc6455 import RFC6455
-from duplexer.errors import ProtocolError
+from duplexer.errors import Close, ProtocolError
 from duplexer.limits import Limits
 from tests.wire.frames import (
     CLOSE,
@@ -307,3 +308,37 @@ def test_a_message_is_not_late_while_we_do_not_read() -> None:
     server.expire(20.0)
     assert isinstance(server.error, ProtocolError)
     assert server.error.name == "message-timeout"
+
+
+class TestLifetime:
+    """When we close, whatever the peer does."""
+
+    def make(self, **staying: Any) -> Session:
+        limits = Limits(ping_interval=None)
+        return Session(RFC6455, server=True, limits=limits, staying=Staying(**staying))
+
+    def test_it_ends(self) -> None:
+        session = self.make(lifetime=5.0, farewell=(3000, "token expired"))
+        assert session.tick(10.0) == 15.0
+        assert session.expire(14.9) is False and session.is_open
+        assert session.expire(15.0) is False and not session.is_open
+        assert session.close_sent == Close(3000, "token expired") and session.retired
+
+    def test_it_is_put_off_and_brought_forward(self) -> None:
+        session = self.make(lifetime=5.0)
+        assert session.tick(0.0) == 5.0
+        session.set_lifetime(100.0, (3000, ""))
+        session.expire(5.0)
+        assert session.is_open and session.tick(5.0) == 105.0
+        session.set_lifetime(1.0, (3000, "now"))
+        assert session.tick(6.0) == 7.0
+        session.set_lifetime(None, (3000, ""))
+        assert session.tick(6.0) is None
+        session.expire(1e9)
+        assert session.is_open
+
+    def test_a_stranger_is_sent_nothing_prepared(self) -> None:
+        session = self.make(first_message=5)
+        assert session.is_stranger and session.prepare_key() is None
+        session.is_stranger = False
+        assert session.prepare_key() is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import types
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from duplexer.carriers.routes import Routes, text
 from duplexer.driver.accept import Opener, Serving, open_server
 from duplexer.driver.steps import Call, Read, Write
 from duplexer.errors import HttpError
@@ -16,7 +18,9 @@ from duplexer.handshake.server import ServerOptions
 from duplexer.http.headers import Headers
 from duplexer.http.messages import Response
 from duplexer.limits import Limits
+from duplexer.policy.bearer import Bearer
 from duplexer.policy.guard import Guard
+from duplexer.policy.router import Router
 
 REQUEST = (
     b"GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -27,13 +31,17 @@ PLAIN = b"GET /page HTTP/1.1\r\nHost: example.com\r\n\r\n"
 
 
 def connection(*, full: bool = False) -> Any:
-    return types.SimpleNamespace(
+    target = types.SimpleNamespace(
         request=None,
         response=None,
         is_full=lambda: full,
         remote_address=("192.0.2.1", 4321),
         logger=logging.getLogger("test.accept"),
+        login=None,
+        limits=Limits(),
     )
+    target.use_limits = lambda limits: setattr(target, "limits", limits)
+    return target
 
 
 def run(
@@ -261,6 +269,111 @@ def test_a_server_that_fills_up_while_a_hook_is_awaited_refuses() -> None:
     assert stop.value.value is None
 
 
+ROOM = REQUEST.replace(b"/chat", b"/rooms/7")
+
+
+def routed_serving(**changes: Any) -> Serving:
+    """``/rooms/{room}`` for all, with bounds of its own; ``/private`` by token."""
+    router = Router()
+    router.add("/rooms/{room}", print)
+    router.add("/private", print)
+    room, private = router
+    serving = Serving(options=ServerOptions(server_header=None), router=router, **changes)
+    options = ServerOptions(server_header=None, subprotocols=["chat"])
+    places = {
+        room: dataclasses.replace(serving, options=options, limits=Limits(max_message=5)),
+        private: dataclasses.replace(serving, scheme=Bearer({"secret": "ada"}, "query")),
+    }
+    return dataclasses.replace(serving, places=places)
+
+
+def run_routed(request: bytes, **changes: Any) -> tuple[Any, bytes, Any]:
+    serving = routed_serving(**changes)
+    fields = {field.name: getattr(serving, field.name) for field in dataclasses.fields(serving)}
+    return run(request, **fields)
+
+
+class TestRouter:
+    def test_a_place_has_its_own(self) -> None:
+        outcome, _, target = run_routed(ROOM)
+        assert outcome is not None and outcome[0].subprotocol == "chat"
+        assert target.path_parameters == {"room": "7"}
+        assert target.limits.max_message == 5
+
+    @pytest.mark.parametrize(
+        ("path", "code", "says"),
+        [
+            (b"/nowhere?secret", 404, b"There is no WebSocket at /nowhere:"),
+            (b"/page", 404, b"What is at /page is plain HTTP, and no WebSocket."),
+            (b"/private", 401, b"A token is missing."),
+        ],
+    )
+    def test_elsewhere_is_refused(self, path: bytes, code: int, says: bytes) -> None:
+        request = ROOM.replace(b"/rooms/7", path)
+        outcome, written, _ = run_routed(request, routes=Routes({"/page": text("hello")}))
+        assert outcome is None and status(written) == code
+        assert says in written and b"secret" not in written
+        assert b"Connection: close\r\n" in written
+
+    @pytest.mark.parametrize(
+        ("line", "code"),
+        [
+            (b"GET /page", 200),
+            (b"GET /rooms/7", 426),
+            (b"POST /rooms/7", 405),
+            (b"GET /nowhere", 404),
+            (b"POST /page", 405),
+        ],
+    )
+    def test_plain_http_has_paths_of_its_own(self, line: bytes, code: int) -> None:
+        request = PLAIN.replace(b"GET /page", line)
+        outcome, written, _ = run_routed(request, routes=Routes({"/page": text("hello")}))
+        assert outcome is None and status(written) == code
+
+    def test_hooks_see_no_secret(self) -> None:
+        seen = []
+
+        def process_request(connection: Any, request: Any) -> None:
+            seen.append(request.path)
+
+        request = ROOM.replace(b"/rooms/7", b"/private?ticket=secret")
+        outcome, _, target = run_routed(request, process_request=process_request)
+        assert outcome is not None and target.user == "ada"
+        assert seen == ["/private?ticket=***"] and target.request.path == seen[0]
+
+
+class TestSubprotocols:
+    """Of browsers, that send a token among them."""
+
+    def ask(self, offers: str, **serving: Any) -> tuple[str | None, bytes]:
+        request = REQUEST.replace(b"chat, superchat", offers.encode())
+        scheme = Bearer({"secret": "ada"}, via=["subprotocol"])
+        outcome, written, _ = run(request, scheme=scheme, **serving)
+        assert b"secret" not in written
+        return (None if outcome is None else outcome[0].subprotocol), written
+
+    def test_the_name_is_the_answer_where_there_is_no_other(self) -> None:
+        assert self.ask("bearer, secret")[0] == "bearer"
+        assert self.ask("chat, bearer, secret")[0] == "bearer"
+
+    def test_the_servers_own_go_before(self) -> None:
+        options = ServerOptions(subprotocols=["chat"])
+        assert self.ask("bearer, secret, chat", options=options)[0] == "chat"
+        refused = self.ask("bearer, secret", options=options)[1]
+        assert status(refused) == 400
+
+    def test_who_chooses_does_not_see_it(self) -> None:
+        seen = []
+
+        def choose(connection: Any, offers: Any) -> str | None:
+            seen.append(offers)
+            return offers[0] if offers else None
+
+        assert self.ask("bearer, secret, chat", select_subprotocol=choose)[0] == "chat"
+        assert self.ask("bearer, secret", select_subprotocol=choose)[0] == "bearer"
+        assert seen == [["chat"], []]
+
+
 class TestOpener:
     def opener(self, **serving: Any) -> Opener:
         return Opener(Serving(options=ServerOptions(subprotocols=["chat"]), **serving))
@@ -303,6 +416,19 @@ class TestOpener:
         opener = self.opener(limits=Limits(max_connections=1))
         assert opener.open(connection(full=True), REQUEST, False) is None
         assert opener.open(connection(), REQUEST, False) is not None
+
+    def test_a_router_leads_to_a_place(self) -> None:
+        opener = Opener(routed_serving())
+        target = connection()
+        opened = opener.open(target, ROOM, False)
+        assert opened is not None and opened[0].subprotocol == "chat"
+        assert target.path_parameters == {"room": "7"}
+        assert target.limits.max_message == 5
+        for elsewhere in (b"/nowhere", b"/private", b"/page"):
+            target = connection()
+            request = ROOM.replace(b"/rooms/7", elsewhere)
+            assert opener.open(target, request, False) is None
+            assert target.request is None and target.limits == Limits()
 
     @pytest.mark.parametrize("hook", ["process_request", "process_response", "select_subprotocol"])
     def test_hooks_have_their_say(self, hook: str) -> None:

@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
+from duplexer.asyncio.connection import Listener
 from duplexer.asyncio.server import serve
 from duplexer.driver.serving import ServeBase
+from duplexer.handshake.server import ANY_ORIGIN
 from duplexer.limits import Limits
+from duplexer.policy.bearer import Bearer
+from duplexer.policy.router import Router
 
 
 def handler(ws: Any) -> None:
@@ -57,3 +61,68 @@ def test_what_follows_from_them() -> None:
 
 def test_fronts_show_the_arguments() -> None:
     assert "process_request" in inspect.signature(serve).parameters
+
+
+def in_a_thread(ws: Any, **parameters: Any) -> None:
+    pass
+
+
+async def in_a_task(ws: Any, **parameters: Any) -> None:
+    pass
+
+
+def test_routes_have_their_own() -> None:
+    router = Router()
+    limits = Limits(max_message=5)
+    router.add("/a", in_a_task)
+    router.add("/b", in_a_task, origins=ANY_ORIGIN, subprotocols=["b"], limits=limits)
+    router.add("/c", in_a_task, authenticate=None, select_subprotocol=max)
+    a, b, c = router
+    bearer = Bearer({"token": "ada"})
+    base = ServeBase(router, "localhost", 0, subprotocols=["chat"], authenticate=bearer)
+    places = base.serving.places
+    assert base.handler is router and base.serving.router is router
+    assert places[a].scheme is places[b].scheme is bearer and places[c].scheme is None
+    assert places[a].options is not None and places[a].options.subprotocols == ["chat"]
+    assert (places[b].options.origins, places[b].options.subprotocols) == (ANY_ORIGIN, ["b"])
+    assert places[b].limits is limits and places[a].limits is base.limits
+    assert places[c].select_subprotocol is max and places[a].select_subprotocol is None
+    assert len(places[b].options.extensions) == 1  # made for its limits
+
+
+def test_a_mistake_in_a_route_names_it() -> None:
+    router = Router()
+    router.add("/a", in_a_task, origins=["*"])
+    with pytest.raises(ValueError, match="ANY_ORIGIN") as caught:
+        ServeBase(router, "localhost", 0)
+    assert caught.value.__notes__ == ["This is about <Route /a>."]
+
+    class Threads(ServeBase):
+        IS_ASYNC = False
+
+    router = Router()
+    router.add("/a", in_a_task)
+    with pytest.raises(TypeError, match="the handler of <Route /a> must be a function"):
+        Threads(router, "localhost", 0)
+
+
+@pytest.mark.parametrize("origins", [None, ANY_ORIGIN])
+def test_cookies_and_pages_of_any_site_do_not_go_together(origins: Any) -> None:
+    bearer = Bearer({"token": "ada"}, via=["header", "cookie"])
+    with pytest.raises(ValueError, match="cookies"):
+        ServeBase(handler, "localhost", 0, authenticate=bearer, origins=origins)
+    ServeBase(handler, "localhost", 0, authenticate=bearer, origins=["https://example.com"])
+    router = Router()
+    router.add("/a", in_a_task, origins=origins)
+    with pytest.raises(ValueError, match="cookies"):
+        ServeBase(router, "localhost", 0, authenticate=bearer)
+
+
+def test_a_first_message_is_for_functions() -> None:
+    bearer = Bearer({"token": "ada"}, via="message")
+    base = ServeBase(in_a_task, "localhost", 0, authenticate=bearer)
+    assert base.handler is not in_a_task and inspect.iscoroutinefunction(base.handler)
+    with pytest.raises(TypeError, match="a token via message needs a handler that is a function"):
+        ServeBase(Listener, "localhost", 0, authenticate=bearer)
+    with pytest.raises(TypeError, match="a token via message needs a handler that is a function"):
+        ServeBase(Listener(), "localhost", 0, authenticate=bearer)

@@ -22,6 +22,7 @@ from duplexer.errors import (
 )
 from duplexer.handshake.negotiate import Agreement
 from duplexer.handshake.server import (
+    ANY_ORIGIN,
     LOOPBACK_HOSTS,
     SAME_HOST,
     ServerOptions,
@@ -449,9 +450,32 @@ class TestOrigin:
         assert refused(request(Origin="http://b"), origins=["http://a", None]).status == 403
         assert refused(request(), origins=[]).status == 403
 
-    def test_anybody(self) -> None:
-        agree(request(Origin="http://evil.com"), origins=None)
-        agree(request(Origin=["a", "b"]), origins=None)
+    @pytest.mark.parametrize("origins", [None, ANY_ORIGIN])
+    def test_anybody(self, origins: str | None) -> None:
+        agree(request(), origins=origins)
+        agree(request(Origin="http://evil.com"), origins=origins)
+        agree(request(Origin=["a", "b"]), origins=origins)
+
+    def test_the_same_host_and_others(self) -> None:
+        origins = [SAME_HOST, "https://partner.example"]
+        for good in (ABSENT, "http://example.com", "https://partner.example"):
+            agree(request(Origin=good), origins=origins)
+        for bad in ("http://evil.com", "same-host", "null"):
+            assert refused(request(Origin=bad), origins=origins).status == 403
+
+    def test_a_pattern_has_to_match_all_of_it(self) -> None:
+        error = refused(request(Origin="http://a.evil.com"), origins=[re.compile("http://a")])
+        assert error.status == 403
+
+    def test_options(self) -> None:
+        for wrong in ("*", "any-origin"):
+            with pytest.raises(ValueError, match="ANY_ORIGIN"):
+                ServerOptions(origins=[wrong])
+        with pytest.raises(ValueError, match=r"no path: 'https://example\.com/'"):
+            ServerOptions(origins=["https://example.com/"])
+        with pytest.raises(TypeError, match="a list"):
+            ServerOptions(origins="https://example.com")
+        ServerOptions(origins=["null", "https://a:1", None, SAME_HOST])
 
     def test_answer_says_what_is_wrong(self) -> None:
         error = refused(request(Origin="http://evil.com"))
@@ -498,10 +522,40 @@ class TestHost:
         for wrong in ("localhost", [1]):
             with pytest.raises(TypeError):
                 ServerOptions(allowed_hosts=wrong)  # type: ignore[arg-type]
-        for bad in ("", "a:80", "A", "::1", "a b", "http://a", "*"):
+        for bad in ("", "A", "::1", "a b", "http://a", "*", "*.", "*.*.a", "a.*", "*a", "a:b"):
             with pytest.raises(ValueError, match="an allowed host"):
                 ServerOptions(allowed_hosts=[bad])
         ServerOptions(allowed_hosts=[])
+
+    @pytest.mark.parametrize(
+        ("host", "is_allowed"),
+        [
+            ("a.example.com", True),
+            ("A.Example.com:8765", True),
+            ("a.b.example.com", True),
+            ("example.com", False),
+            (".example.com", False),
+            ("badexample.com", False),
+            ("a.example.com.evil.test", False),
+            ("a.secure.test:8443", True),
+            ("a.secure.test", False),
+            ("a.secure.test:80", False),
+            ("one.test:1", True),
+            ("one.test:2", False),
+            ("one.test", False),
+            ("[::2]:9", True),
+            ("[::2]", False),
+            ("10.0.0.1:5", True),
+        ],
+    )
+    def test_subdomains_and_ports(self, host: str, is_allowed: bool) -> None:
+        allowed = ["*.example.com", "*.secure.test:8443", "one.test:1", "[::2]:9", "10.0.0.1"]
+        ServerOptions(allowed_hosts=allowed)
+        if is_allowed:
+            check_host(request(Host=host), allowed)
+        else:
+            with pytest.raises(HttpError, match="allowed_hosts"):
+                check_host(request(Host=host), allowed)
 
 
 class TestSubprotocols:
