@@ -29,6 +29,8 @@ DEPENDENCIES = {
     "isal": ["extensions/deflate"],
     "pypac": ["proxies/"],
     "truststore": ["driver/tls"],
+    "opentelemetry": ["driver/tracing"],
+    "uvicorn": ["asgi/"],
     "pytest": ["testing/plugin"],
     "click": ["cli/"],
     "rich": ["cli/"],
