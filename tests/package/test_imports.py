@@ -101,6 +101,7 @@ for name in sys.argv[1:]:
 
 
 @pytest.mark.both_builds
+@pytest.mark.timeout(300)  # of processor time it takes a tenth of that
 def test_every_module_can_be_imported_first() -> None:
     """No module counts on another one having been imported before it."""
     assert run_python(ALONE, *modules()) == ""
