@@ -76,9 +76,6 @@ class Connection(Life, AwaitedBase, Finishing, ConnectionBase, asyncio.BufferedP
     # A place for the user's own attributes; interpreted, the base class has one already.
     __slots__ = () if Life.__dictoffset__ else ("__dict__",)
 
-    def __repr__(self) -> str:
-        return self._describe(remote=self.remote_address)
-
     # -- what the user asks ----------------------------------------------------------------------
 
     @property

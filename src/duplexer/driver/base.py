@@ -38,6 +38,7 @@ class ConnectionBase:
         backlog: Backlog | None
         written: int
         _id: uuid.UUID | None
+        _addresses: tuple[Any, Any]
 
         def queue_made(self) -> None: ...
 
@@ -166,8 +167,18 @@ class ConnectionBase:
             return "The opening handshake has not been finished."
         return self.session.explain()
 
-    def _describe(self, *, remote: Any) -> str:
-        return f"<{type(self).__name__} {self.id} {self.state.name} {remote}>"
+    @property
+    def local_address(self) -> Any:
+        """Our address; for IP a pair of host and port; ``None`` if the byte stream has none."""
+        return self._addresses[0]
+
+    @property
+    def remote_address(self) -> Any:
+        """The peer's; for IP a pair of host and port; ``None`` if the byte stream has none."""
+        return self._addresses[1]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id} {self.state.name} {self.remote_address}>"
 
 
 class AwaitedBase:

@@ -95,25 +95,12 @@ class Connection(Pump, ConnectionBase):
     One thread may receive while others send, ping and close.
     """
 
-    def __repr__(self) -> str:
-        return self._describe(remote=self.remote_address)
-
     # -- what the user asks ----------------------------------------------------------------------
 
     @property
     def socket(self) -> socket.socket:
         """What it runs on. Its bytes are the connection's; its options may be changed."""
         return self.wire.sock
-
-    @property
-    def local_address(self) -> Any:
-        """Our address; for IP a pair of host and port."""
-        return self._addresses[0]
-
-    @property
-    def remote_address(self) -> Any:
-        """The peer's address; for IP a pair of host and port."""
-        return self._addresses[1]
 
     @property
     def buffered_amount(self) -> int:

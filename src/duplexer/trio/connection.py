@@ -79,20 +79,7 @@ class Connection(Life, AwaitedBase):
 
     dispatcher = dispatch
 
-    def __repr__(self) -> str:
-        return self._describe(remote=self.remote_address)
-
     # -- what the user asks ----------------------------------------------------------------------
-
-    @property
-    def local_address(self) -> Any:
-        """Our address; for IP a pair of host and port; ``None`` if the stream has none."""
-        return self._addresses[0]
-
-    @property
-    def remote_address(self) -> Any:
-        """The peer's address; for IP a pair of host and port; ``None`` if the stream has none."""
-        return self._addresses[1]
 
     @property
     def buffered_amount(self) -> int:

@@ -15,6 +15,7 @@ class Bare(ConnectionBase):
     def __init__(self, session: Session | None) -> None:
         self.session = session
         self._id: Any = None
+        self._addresses = (("::1", 1), ("127.0.0.1", 80))
 
 
 def test_before_it_is_open() -> None:
@@ -57,5 +58,6 @@ def test_once_it_is_lost() -> None:
 def test_its_id_stays() -> None:
     bare = Bare(None)
     assert bare.id == bare.id != Bare(None).id
-    text = bare._describe(remote=("127.0.0.1", 80))
+    assert (bare.local_address, bare.remote_address) == (("::1", 1), ("127.0.0.1", 80))
+    text = repr(bare)
     assert text == f"<Bare {bare.id} CONNECTING ('127.0.0.1', 80)>"
