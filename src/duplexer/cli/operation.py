@@ -24,7 +24,7 @@ from duplexer.cli.loops import loop_factory
 from duplexer.cli.outcome import Failure, Status, bind_failure
 from duplexer.cli.watching import Watcher
 from duplexer.driver.metrics import Metrics
-from duplexer.handshake.server import SAME_HOST
+from duplexer.handshake.server import ANY_ORIGIN, SAME_HOST
 from duplexer.limits import Limits
 from duplexer.workers.certificates import Certificates
 from duplexer.workers.running import check_workers, sockets_for
@@ -252,7 +252,7 @@ class _Site:
         operation = self.operation
         origins: Any = SAME_HOST
         if operation.any_origin:
-            origins = None
+            origins = ANY_ORIGIN
         elif operation.origins:
             origins = [*operation.origins, None]
         http = dict(options.pop("http", None) or {})
