@@ -23,7 +23,7 @@ CYTHON   := $(shell find src -name '*.pxd' -o -name '*.pyx')
 COMPILED := setup.py $(CYTHON) $(wildcard $(CYTHON:.pxd=.py) src/duplexer/core/native/*.[ch])
 # A browser is installed where there are tests that want one; `ip` cuts cables in tests/faults,
 # and tests/proxies goes through proxies.
-SYSTEM   := $(if $(wildcard tests/integration/*browser*),chromium) ip strace zlib openssl valgrind squid tinyproxy dante haproxy nss-wrapper
+SYSTEM   := $(if $(wildcard tests/integration/*browser*),chromium) ip strace zlib openssl valgrind squid tinyproxy dante haproxy nginx apache caddy nss-wrapper
 
 export DUPLEXER_STRICT = 1
 .DELETE_ON_ERROR:

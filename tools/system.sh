@@ -61,6 +61,9 @@ for name in "$@"; do
         chromium) need chromium optional command -v chromium ;;
         strace) need strace optional command -v strace ;;
         ip) need iproute2 optional command -v ip ;;
+        nginx) need nginx optional test -x /usr/sbin/nginx ;;
+        apache) need apache2 optional test -x /usr/sbin/apache2 ;;
+        caddy) need caddy optional test -x /usr/bin/caddy ;;
         squid) need squid optional test -x /usr/sbin/squid ;;
         tinyproxy) need tinyproxy optional test -x /usr/bin/tinyproxy ;;
         dante) need dante-server optional test -x /usr/sbin/danted ;;

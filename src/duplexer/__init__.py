@@ -157,6 +157,9 @@ if TYPE_CHECKING:
     from duplexer.policy.bearer import (
         Bearer as Bearer,
     )
+    from duplexer.policy.forwarded import (
+        TrustedProxies as TrustedProxies,
+    )
     from duplexer.policy.router import (
         Router as Router,
     )
@@ -205,6 +208,7 @@ _HOMES = {
     "StaticFiles": "carriers.static",
     "Tickets": "driver.tickets",
     "Tracing": "driver.tracing",
+    "TrustedProxies": "policy.forwarded",
     "WebSocketException": "errors",
     "broadcast": "asyncio.server",
     "connect": "asyncio.client",

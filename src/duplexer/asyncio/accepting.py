@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 import aiofastnet
 
 from duplexer.asyncio.tcp import Poller, Tcp
+from duplexer.carriers.preamble import Preamble
 from duplexer.driver import netio
+from duplexer.driver.handling import report_refusal
 from duplexer.driver.listening import EXHAUSTED, PAUSE
 from duplexer.limits import DEFAULT_LIMITS
 from duplexer.policy.guard import Guard
@@ -24,7 +26,9 @@ from duplexer.policy.guard import Guard
 if TYPE_CHECKING:
     import logging
     import ssl as ssl_module
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
+
+    from duplexer.policy.networks import Networks
 
 __all__ = ["Acceptor", "Several", "TlsAcceptor", "listen"]
 
@@ -83,7 +87,10 @@ class Acceptor:
         backlog: int,
         logger: logging.Logger | logging.LoggerAdapter[Any],
         guard: Guard | None = None,
+        introducers: Networks | None = None,
     ) -> None:
+        self._introducers = introducers  # who begins with the PROXY protocol
+        self._tasks: set[asyncio.Task[None]] = set()  # of those who are not past that, or TLS
         self._guard = Guard(DEFAULT_LIMITS) if guard is None else guard
         self._exhausted = False  # and that has been logged
         self._loop = loop
@@ -124,7 +131,7 @@ class Acceptor:
             self.close()
 
     def close(self) -> None:
-        """Stop accepting, and close the listening sockets."""
+        """Stop accepting, close the listening sockets, and drop who has only just come."""
         if self._closed.done():
             return
         self._pause()
@@ -133,6 +140,8 @@ class Acceptor:
         self._sockets = []
         if self._poller is not None:
             self._poller.release()
+        for task in self._tasks:
+            task.cancel()
         self._closed.set_result(None)
 
     def accept_rest(self) -> None:
@@ -145,6 +154,8 @@ class Acceptor:
     async def wait_closed(self) -> None:
         """Wait until it is closed."""
         await asyncio.shield(self._closed)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     def _pause(self) -> None:
         self._serving = False
@@ -170,10 +181,12 @@ class Acceptor:
             self._exhausted = False
             fd, peer = accepted
             wire = self._make_wire_for(fd)
-            if self._guard.enter(wire, peer):
-                self._connect(wire, fd, peer)
-            else:
+            if not self._guard.enter(wire, peer):
                 socket.close(fd)
+            elif self._introducers is not None and peer in self._introducers:
+                self._start(self._introduce(wire, fd, peer))
+            else:
+                self._connect(wire, fd, peer)
 
     def _make_wire_for(self, fd: int) -> Any:
         try:
@@ -181,6 +194,28 @@ class Acceptor:
         except BaseException:
             socket.close(fd)
             raise
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _introduce(self, wire: Any, fd: int, peer: Any) -> None:
+        sock = socket.socket(fileno=fd)
+        preamble = Preamble(wire.limits.max_preamble)
+        try:
+            async with asyncio.timeout(wire.limits.open_timeout):
+                while not preamble.done:
+                    preamble.feed(await self._loop.sock_recv(sock, preamble.wants))
+            wire.introduce(preamble.source)
+        except BaseException as exc:
+            sock.close()
+            self._guard.leave(wire)
+            if not isinstance(exc, Exception):
+                raise
+            report_refusal(wire, exc)
+        else:
+            self._connect(wire, sock.detach(), peer)
 
     def _connect(self, wire: Any, fd: int, peer: Any) -> None:
         assert self._poller is not None
@@ -220,25 +255,9 @@ class TlsAcceptor(Acceptor):
         self._context = context
         self._timeouts = timeouts
         self._quiet: Any = _Quiet(self._loop, self._logger)
-        self._handshakes: set[asyncio.Task[None]] = set()
-
-    def close(self) -> None:
-        """Stop accepting, close the listening sockets, and drop who is not past TLS yet."""
-        super().close()
-        for task in self._handshakes:
-            task.cancel()
-
-    async def wait_closed(self) -> None:
-        """Wait until it is closed."""
-        await super().wait_closed()
-        if self._handshakes:
-            await asyncio.wait(self._handshakes)
 
     def _connect(self, wire: Any, fd: int, peer: Any) -> None:
-        sock = socket.socket(fileno=fd)
-        task = self._loop.create_task(self._secure(wire, sock, monotonic()))
-        self._handshakes.add(task)
-        task.add_done_callback(self._handshakes.discard)
+        self._start(self._secure(wire, socket.socket(fileno=fd), monotonic()))
 
     async def _secure(self, wire: Any, sock: socket.socket, since: float) -> None:
         try:

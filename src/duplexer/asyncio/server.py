@@ -320,6 +320,8 @@ class serve(ServeBase):  # noqa: N801 - a verb, as in ``websockets``
             kwargs.setdefault("ssl_shutdown_timeout", self.limits.close_timeout)
         if tcp.available():
             return server.listens(await _accept(server, factory, unix, self.context, kwargs))
+        if server.serving.introducers is not None:
+            raise ValueError("proxy_protocol: asyncio cannot read it on this system; trio can")
         create = aiofastnet.create_unix_server if unix else aiofastnet.create_server
         create = functools.partial(create, server.loop, factory, ssl=self.context)
         given = kwargs.get("sock")
@@ -357,7 +359,8 @@ async def _accept(
     start = kwargs.pop("start_serving", True)
     timeouts = {name: kwargs.pop(name) for name in list(kwargs) if name.startswith("ssl_")}
     sockets = await listen(server.loop, unix=unix, **kwargs)
-    given = (factory, sockets, kwargs["backlog"], server.logger, server.guard)
+    guards = (server.guard, server.serving.introducers)
+    given = (factory, sockets, kwargs["backlog"], server.logger, *guards)
     acceptor: Acceptor
     if context is not None:
         acceptor = TlsAcceptor(server.loop, None, *given, context=context, timeouts=timeouts)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from duplexer.handshake.negotiate import Agreement
     from duplexer.http.messages import Request
     from duplexer.policy.authentication import Presented, Scheme
+    from duplexer.policy.forwarded import TrustedProxies
+    from duplexer.policy.networks import Networks
     from duplexer.policy.router import Route, Router
 
 __all__ = ["Opener", "Serving", "open_server"]
@@ -54,12 +56,18 @@ class Serving:
     staying: Staying | None = None
     send_queue: SendQueue | None = None
     observer: Observer | None = None
+    #: whose word on a client is believed: in headers ...
+    trusted: TrustedProxies | None = None
+    #: ... and in the PROXY protocol
+    introducers: Networks | None = None
     #: what is remembered of those who come; by default a new one, for these limits
     guard: Guard = None  # type: ignore[assignment]  # never is
 
     def __post_init__(self) -> None:
         if self.guard is None:
-            object.__setattr__(self, "guard", Guard(self.limits))
+            headers = None if self.trusted is None else self.trusted.networks
+            proxies = [one for one in (headers, self.introducers) if one is not None]
+            object.__setattr__(self, "guard", Guard(self.limits, proxies))
         if self.observer is not None:
             self.observer.serves(self.guard)
 
@@ -116,6 +124,8 @@ class Opener:
         try:
             request = reader.feed(data)
             if request is not None and is_upgrade(request):
+                if serving.trusted is not None:
+                    _believe(connection, serving, request)
                 if self._is_routed:
                     place = serving.place(connection, request)
                     if place is None or not place.is_simple:
@@ -205,8 +215,10 @@ def _answer(
     connection.request = request
     response: Response | None = None
     guard, why = serving.guard, ""
+    if serving.trusted is not None:
+        _believe(connection, serving, request)
     if guard.asks and wants_socket:
-        guard.check(connection.remote_address, time.monotonic())
+        guard.check(connection.client.address, time.monotonic())
     if serving.process_request is not None:
         response = yield Call(serving.process_request, (connection, request))
         if response is not None and not isinstance(response, Response):
@@ -291,10 +303,18 @@ def _conclude(
             return agreement
         serving.guard.refused(_full())
         response = connection.response = refuse(_full(), serving.options.server_header)
-    serving.guard.answered(connection.remote_address, response.status_code, time.monotonic())
+    serving.guard.answered(connection.client.address, response.status_code, time.monotonic())
     _refused(connection, serving, response.status_code, why or response.reason_phrase)
     yield Write(carrier.respond(request, response, date=http_date(time.time())))
     return None
+
+
+def _believe(connection: Any, serving: Serving, request: Request) -> None:
+    # Anew for each request: a proxy may use one connection for several clients.
+    assert serving.trusted is not None
+    peer = connection.introduced or connection.remote_address
+    connection.client = serving.trusted.client(peer, request.headers)
+    serving.guard.identify(connection, connection.client.address)
 
 
 def _refused(connection: Any, serving: Serving, status: int, why: str) -> None:
@@ -313,6 +333,8 @@ def _accept(
     if connection.is_full():
         raise _full()
     options = serving.options
+    if serving.trusted is not None and connection.client.secure is not None:
+        secure = connection.client.secure
     if serving.select_subprotocol is not None or presented is not None:
         options = _options(connection, serving, presented)
     return accept(request, options, secure=secure, dialects=serving.dialects)

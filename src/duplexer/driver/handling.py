@@ -60,7 +60,7 @@ def log_refusal(connection: Any, guard: Guard, status: int, why: str) -> None:
     more = f"; {unwritten} more were refused before" if unwritten else ""
     connection.logger.info(
         "refused %s: %s, %d %s%s",
-        _place(connection.remote_address),
+        _place(connection.client.address),
         asked,
         status,
         shown(why, 300),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from duplexer.core.session import check_close
 from duplexer.http.messages import make_response
 from duplexer.limits import DEFAULT_LIMITS
+from duplexer.policy.forwarded import Client
 from duplexer.policy.guard import Guard
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Roster:
         """``connection`` is open."""
         self.guard.opened(connection)
         if self.guard.meters:
-            connection.session.meter = self.guard.meter(connection.remote_address)
+            connection.session.meter = self.guard.meter(connection.client.address)
         self.opening.discard(connection)
         self.admitted.discard(connection)
         self.connected.add(connection)
@@ -102,6 +103,38 @@ class RosterEntry:
 
     if TYPE_CHECKING:
         server: Any
+        remote_address: Any
+        _client: Client | None
+
+        def _describe(self, *, remote: Any) -> str: ...
+
+    #: for whom the peer speaks, as it said in the PROXY protocol: an address; ``None`` for itself
+    introduced: Any = None
+    if not TYPE_CHECKING:
+        _client = None
+
+    @property
+    def client(self) -> Client:
+        """Who has connected, as far as trusted proxies say: ``address``, ``secure``, ``host``.
+
+        Without ``trusted_proxies`` and ``proxy_protocol`` it is the peer.
+        """
+        return self._client or Client(self.introduced or self.remote_address)
+
+    @client.setter
+    def client(self, client: Client) -> None:
+        self._client = client  # type: ignore[misc]  # in the __dict__ of the front's class
+
+    def introduce(self, source: Any) -> None:
+        """A proxy has said for whom it speaks (``None``: for itself), before the first byte.
+
+        Raises :exc:`~duplexer.errors.HttpError` if there are too many from there.
+        """
+        self.introduced = source
+        self.server.guard.identify(self, self.client.address)
+
+    def __repr__(self) -> str:
+        return self._describe(remote=self.client.address)
 
     def respond(self, status: int, text: str) -> Response:
         """A response with ``text``, to be given back by ``process_request``."""

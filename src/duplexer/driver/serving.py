@@ -24,6 +24,8 @@ from duplexer.driver.sendqueue import SendQueue
 from duplexer.handshake.server import ANY_ORIGIN, SAME_HOST, ServerOptions
 from duplexer.http.messages import SERVER
 from duplexer.policy.authentication import scheme_from
+from duplexer.policy.forwarded import TrustedProxies
+from duplexer.policy.networks import Networks
 from duplexer.policy.router import Router
 
 if TYPE_CHECKING:
@@ -39,11 +41,46 @@ if TYPE_CHECKING:
 
 __all__ = ["ServeBase"]
 
+LOGGER = logging.getLogger("duplexer.server")
+
 
 class ServeBase:
     """Serve WebSockets.
 
-    See ``__init__`` for the arguments. A front adds how it listens, and arguments of its own.
+    ``handler`` is called with each connection; when it returns the connection is closed with
+    1000, when it raises with 1011. A :class:`~duplexer.policy.router.Router` has one for each
+    path.
+
+    * ``origins``: whose pages may connect. By default those of the same host, and clients that
+      send no Origin (``SAME_HOST``); a list of origins, patterns, ``SAME_HOST`` and ``None``
+      for no Origin; ``ANY_ORIGIN`` for anybody, or ``None`` as in ``websockets``.
+    * ``allowed_hosts``: names that a request may ask for, against DNS rebinding, such as
+      ``example.com``, ``*.example.com``, ``localhost:8765``; by default any.
+    * ``authenticate``: who may come in. A function of connection and request that gives back
+      the user, who is ``ws.user`` then, or a response; ``None`` is a 403, and what it raises a
+      500. It may give back a :class:`~duplexer.policy.authentication.Grant`, and be a
+      coroutine function where the front has coroutines. Or a
+      :class:`~duplexer.policy.bearer.Bearer` or :class:`~duplexer.policy.basic.Basic`. It is
+      asked when all the rest of the handshake is agreed to; never about plain HTTP.
+    * ``subprotocols``, ``select_subprotocol(connection, offered)``: RFC 6455 1.9.
+    * ``extensions``, ``compression``: ``"deflate"`` or ``None``.
+    * ``process_request(connection, request)``: may give back a response instead of a
+      WebSocket; ``process_response(connection, request, response)`` may change the one that
+      goes out.
+    * ``http``: what is served on the same port beside WebSockets (see the how-to).
+    * ``server_header``, ``open_timeout``, ``ping_interval``, ``ping_timeout``,
+      ``close_timeout``, ``max_size``, ``max_queue``, ``write_limit``: as in ``websockets``;
+      ``limits`` has these bounds and all others.
+    * ``heartbeat``: a :class:`~duplexer.core.heartbeat.Heartbeat`; ``keep_unacknowledged``: see
+      ``unacknowledged``; ``send_queue``: a :class:`~duplexer.driver.sendqueue.SendQueue`;
+      ``observer``: one :class:`~duplexer.driver.observing.Observer`, or several.
+    * ``trusted_proxies``: whose headers are believed, networks or a
+      :class:`~duplexer.policy.forwarded.TrustedProxies`; ``proxy_protocol``: networks from which
+      the PROXY protocol is required.
+    * ``ssl``: an :class:`ssl.SSLContext` for ``wss:``.
+    * ``create_connection(server)`` makes connections; ``logger``: not ``duplexer.server``.
+
+    A front adds how it listens, and arguments of its own.
     """
 
     #: Names of the front's own arguments.
@@ -80,45 +117,15 @@ class ServeBase:
         keep_unacknowledged: bool = False,
         send_queue: SendQueue | None = None,
         observer: Observer | Sequence[Observer] | None = None,
+        trusted_proxies: TrustedProxies | Sequence[str] = (),
+        proxy_protocol: Sequence[str] = (),
         ssl: ssl_module.SSLContext | None = None,
         logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
         create_connection: Callable[..., Any] | None = None,
         **own: Any,
     ) -> None:
-        """Check the arguments; nothing listens yet.
-
-        ``handler`` is called with each connection; when it returns the connection is closed with
-        1000, when it raises with 1011. A :class:`~duplexer.policy.router.Router` has one for each
-        path.
-
-        * ``origins``: whose pages may connect. By default those of the same host, and clients that
-          send no Origin (``SAME_HOST``); a list of origins, patterns, ``SAME_HOST`` and ``None``
-          for no Origin; ``ANY_ORIGIN`` for anybody, or ``None`` as in ``websockets``.
-        * ``allowed_hosts``: names that a request may ask for, against DNS rebinding, such as
-          ``example.com``, ``*.example.com``, ``localhost:8765``; by default any.
-        * ``authenticate``: who may come in. A function of connection and request that gives back
-          the user, who is ``ws.user`` then, or a response; ``None`` is a 403, and what it raises a
-          500. It may give back a :class:`~duplexer.policy.authentication.Grant`, and be a
-          coroutine function where the front has coroutines. Or a
-          :class:`~duplexer.policy.bearer.Bearer` or :class:`~duplexer.policy.basic.Basic`. It is
-          asked when all the rest of the handshake is agreed to; never about plain HTTP.
-        * ``subprotocols``, ``select_subprotocol(connection, offered)``: RFC 6455 1.9.
-        * ``extensions``, ``compression``: ``"deflate"`` or ``None``.
-        * ``process_request(connection, request)``: may give back a response instead of a
-          WebSocket; ``process_response(connection, request, response)`` may change the one that
-          goes out.
-        * ``http``: what is served on the same port beside WebSockets (see the how-to).
-        * ``server_header``, ``open_timeout``, ``ping_interval``, ``ping_timeout``,
-          ``close_timeout``, ``max_size``, ``max_queue``, ``write_limit``: as in ``websockets``;
-          ``limits`` has these bounds and all others.
-        * ``heartbeat``: a :class:`~duplexer.core.heartbeat.Heartbeat`; ``keep_unacknowledged``: see
-          ``unacknowledged``; ``send_queue``: a :class:`~duplexer.driver.sendqueue.SendQueue`;
-          ``observer``: one :class:`~duplexer.driver.observing.Observer`, or several.
-        * ``ssl``: an :class:`ssl.SSLContext` for ``wss:``.
-        * ``create_connection(server)`` makes connections; ``logger``: not ``duplexer.server``.
-        """
+        """See the class; nothing listens yet."""
         self.limits = limits_from(limits, **bounds_among(locals()))
-        check_arguments("serve", own, self.OWN_ARGUMENTS)
         make_extensions = functools.partial(server_extensions, extensions, compression)
         self.serving = Serving(
             options=ServerOptions(
@@ -136,12 +143,15 @@ class ServeBase:
             staying=staying_from(heartbeat, keep_unacknowledged),
             send_queue=_checked_queue(send_queue, keep_unacknowledged),
             observer=observer_from(observer),
-            scheme=scheme_from(authenticate),
+            **_identity(authenticate, trusted_proxies, proxy_protocol),
         )
         self._let_in(handler, make_extensions)
-        self.where, self.context = (host, port), ssl
-        self.logger = logger or logging.getLogger("duplexer.server")
-        self.create_connection, self.own = create_connection, own
+        self.where, self.context, self.own = (host, port), ssl, own
+        self.logger, self.create_connection = logger or LOGGER, create_connection
+        self._check_own()
+
+    def _check_own(self) -> None:
+        check_arguments("serve", self.own, self.OWN_ARGUMENTS)
         self.take_own()
 
     def _let_in(
@@ -161,6 +171,19 @@ class ServeBase:
 
     def take_own(self) -> None:
         """Check ``own``, the front's own arguments."""
+
+
+def _identity(
+    authenticate: Any, proxies: TrustedProxies | Sequence[str], introducers: Sequence[str]
+) -> dict[str, Any]:
+    """Who says who somebody is."""
+    if proxies and not isinstance(proxies, TrustedProxies):
+        proxies = TrustedProxies(proxies)
+    return {
+        "scheme": scheme_from(authenticate),
+        "trusted": proxies or None,
+        "introducers": Networks(introducers) if introducers else None,
+    }
 
 
 def _checked_queue(send_queue: SendQueue | None, keep_unacknowledged: bool) -> SendQueue | None:

@@ -13,9 +13,10 @@ from duplexer.errors import HttpError, PeerTimeout, ProtocolError
 from duplexer.policy.rates import Bucket, Buckets, Meter, address_key
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
 
     from duplexer.limits import Limits
+    from duplexer.policy.networks import Networks
 
 __all__ = ["Guard"]
 
@@ -42,8 +43,9 @@ _RULES = {
 class Guard:
     """The doorkeeper of one server."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, proxies: Sequence[Networks] = ()) -> None:
         self.limits = limits
+        self._proxies = proxies  # who speaks for others: they are not bounded themselves
         #: How often each bound has struck, by its name in ``Limits``; those that never did are not
         #: in it. Accepting that paused because descriptors or memory were used up counts as
         #: ``"descriptors"``.
@@ -75,23 +77,56 @@ class Guard:
         """Somebody has connected; false if it is to be closed at once. Once in is in."""
         if not self.counts:
             return True
-        key = address_key(address)
-        most, opening = self.limits.max_per_address, self.limits.max_opening
+        speaks_for_others = any(address in networks for networks in self._proxies)
+        key = None if speaks_for_others else address_key(address)
+        opening = self.limits.max_opening
         with self._lock:
             if connection in self._keys:
                 return True
-            present = self._present.get(key, 0)
-            if most is not None and key is not None and present >= most:
+            if not self._has_room(key):
                 reason = "max_per_address"
             elif opening is not None and len(self._opening) >= opening:
                 reason = "max_opening"
             else:
-                self._keys[connection] = key
-                self._present[key] = present + 1
+                self._count(connection, key)
                 self._opening.add(connection)
                 return True
         self.strike(reason)
         return False
+
+    def identify(self, connection: Hashable, address: Any) -> None:
+        """A proxy has said that it speaks for ``address``: from now on that is what counts.
+
+        Raises :exc:`HttpError` 429 if there are too many from there.
+        """
+        if not self.counts:
+            return
+        key = address_key(address)
+        with self._lock:
+            if self._keys.get(connection) == key:
+                return
+            has_room = self._has_room(key)
+            if has_room:
+                self._uncount(connection)
+                self._count(connection, key)
+        if not has_room:
+            self.strike("max_per_address")
+            raise HttpError(429, "too many connections (max_per_address); try later")
+
+    def _has_room(self, key: str | None) -> bool:
+        most = self.limits.max_per_address
+        return most is None or key is None or self._present.get(key, 0) < most
+
+    def _count(self, connection: Hashable, key: str | None) -> None:
+        self._keys[connection] = key
+        self._present[key] = self._present.get(key, 0) + 1
+
+    def _uncount(self, connection: Hashable) -> None:
+        if connection in self._keys:
+            key = self._keys.pop(connection)
+            self._present[key] -= 1
+            if not self._present[key]:
+                del self._present[key]
 
     def opened(self, connection: Hashable) -> None:
         """The handshake is done."""
@@ -105,11 +140,7 @@ class Guard:
             return
         with self._lock:
             self._opening.discard(connection)
-            if connection in self._keys:
-                key = self._keys.pop(connection)
-                self._present[key] -= 1
-                if not self._present[key]:
-                    del self._present[key]
+            self._uncount(connection)
 
     # -- handshakes ------------------------------------------------------------------------------
 

@@ -8,10 +8,11 @@ import ssl
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from duplexer.carriers.preamble import Preamble
 from duplexer.driver.conduct import ReadClock
 from duplexer.driver.following import call_blocking, follow_blocking
 from duplexer.driver.steps import Call, Read, Write
-from duplexer.sync.wire import FOREVER, Wire, wait
+from duplexer.sync.wire import FOREVER, HAS_FLAGS, Wire, wait
 
 if TYPE_CHECKING:
     from duplexer.driver.tls import TlsLayer
@@ -67,6 +68,21 @@ class Exchange:
                 raise TimeoutError("the peer does not read")
             wait(self.wire.sock, read=False, write=True, timeout=min(left, FOREVER))
             self.wire.flush()
+
+    def preamble(self) -> Any:
+        """Whom a proxy speaks for, as it says before all else."""
+        preamble = Preamble(self.limits.max_preamble)
+        sock = self.wire.sock
+        try:
+            while not preamble.done:
+                left = self.until - monotonic()
+                if left <= 0:
+                    raise TimeoutError("no PROXY header came in time")
+                sock.settimeout(min(left, FOREVER))
+                preamble.feed(sock.recv(preamble.wants))
+        finally:
+            sock.setblocking(HAS_FLAGS)
+        return preamble.source
 
     def secure(self, layer: TlsLayer) -> None:
         """From here on there is TLS."""

@@ -41,6 +41,8 @@ class ServerConnection(RosterEntry, Connection):
         exchange = Exchange(self.wire, limits, until, until)
         outcome = None
         try:
+            if server.serving.introducers and self.remote_address in server.serving.introducers:
+                self.introduce(exchange.preamble())
             if server.context is not None:
                 try:
                     exchange.secure(TlsLayer(server.context, None))

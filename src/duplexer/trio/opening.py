@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from duplexer.carriers.preamble import Preamble
 from duplexer.driver.conduct import ReadClock
 from duplexer.driver.following import call, follow
 from duplexer.driver.steps import Read, Write
@@ -76,6 +77,13 @@ class Exchange:
     async def run(self, steps: Any) -> Any:
         """Do ``steps``, and give back what they end in."""
         return await follow(steps, self.do, cause_of)
+
+    async def preamble(self) -> Any:
+        """Whom a proxy speaks for, as it says before all else."""
+        preamble = Preamble(self.limits.max_preamble)
+        while not preamble.done:
+            preamble.feed(bytes(await self.stream.receive_some(preamble.wants)))
+        return preamble.source
 
     async def do(self, step: Step) -> Any:
         """Do one of them."""

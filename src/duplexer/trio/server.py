@@ -171,12 +171,16 @@ class Server(Roster):
         outcome = None
         until = trio.current_time() + seconds(limits.open_timeout)
         try:
-            if secure:
-                with trio.CancelScope(deadline=until) as limit:
+            with trio.CancelScope(deadline=until) as limit:
+                introducers = self.base.serving.introducers
+                if introducers is not None and connection.remote_address in introducers:
+                    raw = stream.transport_stream if secure else stream
+                    connection.introduce(await Exchange(raw, limits).preamble())
+                if secure:
                     await stream.do_handshake()
-                if limit.cancelled_caught:
-                    self.guard.strike("open_timeout")
-                    return False
+            if limit.cancelled_caught:
+                self.guard.strike("open_timeout")
+                return False
             steps = open_server(connection, self.base.serving, secure=secure)
             outcome = await Exchange(stream, limits, until).run(steps)
         except Exception as exc:  # noqa: BLE001 - it is reported

@@ -43,14 +43,14 @@ V6 = addresses(socket.AF_INET6, "2001:db8::1", "2001:db8::2")
         (second(0x21, 0, b""), None),
     ],
 )
-def test_whoever_cuts_it(header: bytes, source: Any) -> None:
+def test_it_takes_nothing_that_follows(header: bytes, source: Any) -> None:
     stream = header + REQUEST
     for step in (1, 2, 7, 13, len(stream)):
         preamble, position = Preamble(4096), 0
         while not preamble.done:
-            piece = stream[position : position + step]
-            assert piece, "it wants what follows"
-            position += preamble.take(piece)
+            piece = stream[position : position + min(step, preamble.wants)]
+            preamble.feed(piece)
+            position += len(piece)
         assert preamble.source == source
         assert position == len(header)
 
@@ -80,11 +80,16 @@ def test_whoever_cuts_it(header: bytes, source: Any) -> None:
     ],
 )
 def test_what_is_none(data: bytes, error: str) -> None:
-    if error == "no end" and len(data) < LONGEST_LINE and b"\n" not in data:
-        data += b"x" * LONGEST_LINE
-    with pytest.raises(InvalidMessage, match=error):
-        Preamble(4096).take(data)
-    preamble = Preamble(4096)
-    with pytest.raises(InvalidMessage, match=error):
-        for i in range(len(data)):
-            preamble.take(data[i : i + 1])
+    data += b"x" * LONGEST_LINE
+    for step in (1, len(data)):
+        preamble, position = Preamble(4096), 0
+        with pytest.raises(InvalidMessage, match=error):
+            while not preamble.done:
+                piece = data[position : position + min(step, preamble.wants)]
+                preamble.feed(piece)
+                position += len(piece)
+
+
+def test_the_end_comes_too_early() -> None:
+    with pytest.raises(InvalidMessage, match="ended"):
+        Preamble(4096).feed(b"")

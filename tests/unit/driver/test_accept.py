@@ -19,6 +19,7 @@ from duplexer.http.headers import Headers
 from duplexer.http.messages import Response
 from duplexer.limits import Limits
 from duplexer.policy.bearer import Bearer
+from duplexer.policy.forwarded import Client, TrustedProxies
 from duplexer.policy.guard import Guard
 from duplexer.policy.router import Router
 
@@ -30,12 +31,18 @@ REQUEST = (
 PLAIN = b"GET /page HTTP/1.1\r\nHost: example.com\r\n\r\n"
 
 
+class Fake(types.SimpleNamespace):
+    __hash__ = object.__hash__  # each is another one
+
+
 def connection(*, full: bool = False) -> Any:
-    target = types.SimpleNamespace(
+    target = Fake(
         request=None,
         response=None,
         is_full=lambda: full,
         remote_address=("192.0.2.1", 4321),
+        client=Client(("192.0.2.1", 4321)),
+        introduced=None,
         logger=logging.getLogger("test.accept"),
         login=None,
         limits=Limits(),
@@ -506,3 +513,78 @@ def test_one_line_for_a_refusal(
         run(request_)
     assert [r.getMessage() for r in caplog.records] == [f"refused 192.0.2.1:4321: {line}"]
     assert caplog.records[0].exc_info is None
+
+
+# -- behind proxies --------------------------------------------------------------------------------
+
+
+def forwarded(*lines: bytes) -> bytes:
+    return REQUEST[:-2] + b"".join(b"X-Forwarded-" + line + b"\r\n" for line in lines) + b"\r\n"
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_the_word_of_a_proxy(quick: bool) -> None:
+    trusted = TrustedProxies(["192.0.2.0/24"], believes=["for", "proto"])
+    serving = {"trusted": trusted, "options": ServerOptions()}
+    request = forwarded(b"For: 198.51.100.1", b"Proto: https", b"Host: ignored.example")
+    target, stranger = connection(), connection()
+    stranger.remote_address = ("203.0.113.1", 1)
+    # TLS ends at the proxy: a page that came without is of another origin.
+    foreign = request[:-2] + b"Origin: http://example.com\r\n\r\n"
+    for each, data, agreed in (
+        (target, foreign, False),
+        (target, request, True),
+        (stranger, foreign, True),
+    ):
+        if quick:
+            agreement = Opener(Serving(**serving)).open(each, data, False)  # type: ignore[arg-type]
+        else:
+            agreement = run(data, target=each, **serving)[0]
+        assert (agreement is not None) is agreed
+    assert target.client == Client(("198.51.100.1", 0), True, None)
+    assert stranger.client == Client(("203.0.113.1", 1))
+
+
+def test_each_request_has_its_own_client() -> None:
+    target = connection()
+    seen = []
+
+    def process_request(connection: Any, request: Any) -> None:
+        seen.append(connection.client.address[0])
+
+    requests = [
+        PLAIN[:-2] + b"X-Forwarded-For: 198.51.100.1\r\n\r\n",
+        PLAIN[:-2] + b"X-Forwarded-For: 198.51.100.2, 198.51.100.3\r\n\r\n",
+        PLAIN,
+    ]
+    trusted = TrustedProxies(["192.0.2.1"])
+    run(*requests, target=target, trusted=trusted, process_request=process_request)
+    assert seen == ["198.51.100.1", "198.51.100.3", "192.0.2.1"]
+
+
+def test_what_a_proxy_has_introduced_may_be_a_proxy_itself() -> None:
+    target = connection()
+    target.introduced = ("10.0.0.1", 5)
+    run(forwarded(b"For: 198.51.100.1"), target=target, trusted=TrustedProxies(["10.0.0.1"]))
+    assert target.client.address == ("198.51.100.1", 0)
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_clients_are_bounded_and_proxies_are_not(quick: bool) -> None:
+    trusted = TrustedProxies(["192.0.2.1"])
+    serving = Serving(options=ServerOptions(), limits=Limits(max_per_address=1), trusted=trusted)
+    opener = Opener(serving)
+    answers = []
+    for number, last in enumerate((1, 1, 2, 2)):
+        target = connection()
+        assert serving.guard.enter(number, target.remote_address)
+        serving.guard.leave(number)
+        request = forwarded(b"For: 198.51.100.%d" % last)
+        if quick:
+            answers.append(opener.open(target, request, False) is not None)
+        else:
+            answers.append(
+                run(request, target=target, guard=serving.guard, trusted=trusted)[0] is not None
+            )
+    assert answers == [True, False, True, False]
+    assert serving.guard.struck["max_per_address"] == 2

@@ -8,6 +8,7 @@ import pytest
 from duplexer.driver.handling import close_code_after, log_refusal, report_refusal
 from duplexer.errors import Close, ConnectionClosedError, ConnectionClosedOK, InvalidMessage
 from duplexer.limits import Limits
+from duplexer.policy.forwarded import Client
 from duplexer.policy.guard import Guard
 
 CLOSED = ConnectionClosedOK(Close(1000), Close(1000), True)
@@ -67,7 +68,7 @@ def test_a_handshake_that_failed(error, level, caplog):
 def test_a_refusal_is_one_line(address, place, caplog):
     refused = SimpleNamespace(
         request=SimpleNamespace(method="GE\nT", path="/a\x1b[2J?token=secret"),
-        remote_address=address,
+        client=Client(address),
         logger=logging.getLogger("test.handling"),
     )
     with caplog.at_level(logging.INFO):
@@ -79,7 +80,7 @@ def test_a_refusal_is_one_line(address, place, caplog):
 
 def test_refusals_are_told_at_a_bounded_rate(caplog):
     refused = SimpleNamespace(
-        request=None, remote_address=("192.0.2.1", 80), logger=logging.getLogger("test.handling")
+        request=None, client=Client(("192.0.2.1", 80)), logger=logging.getLogger("test.handling")
     )
     guard = Guard(Limits(refusal_log_burst=3, refusal_log_rate=1e-9))
     with caplog.at_level(logging.INFO):
