@@ -51,7 +51,10 @@ async def test_redirects_are_not_followed_by_default(front):
         assert caught.value.response.headers["Location"] == "/2"
 
 
-async def test_credentials_do_not_follow_to_another_origin(front):
+async def test_credentials_do_not_follow_to_another_origin(front, authority, monkeypatch, tmp_path):
+    # Nor does ssl=: the other origin is one that the system trusts.
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     seen = []
 
     def look(ws, request):
