@@ -591,10 +591,13 @@ async def test_a_close_that_nobody_answers_is_no_failure() -> None:
 
 
 async def test_keepalive_that_fails_is_a_failure() -> None:
+    left = asyncio.get_running_loop().create_future()
+
     async def handler(reader: Any, writer: Any) -> None:
         await answer_handshake(reader, writer)
         await reader.read()
         writer.close()
+        left.set_result(None)
 
     server = await asyncio.start_server(handler, "127.0.0.1", 0)
     async with server:
@@ -603,6 +606,7 @@ async def test_keepalive_that_fails_is_a_failure() -> None:
         await record.wait("close")
         assert record.types == ["open", "error", "close"]
         assert "keepalive" in str(record.events[1].error.__cause__)
+        await left
 
 
 # -- listeners that take their time --------------------------------------------------------------
