@@ -26,6 +26,8 @@ from duplexer.cli.watching import Watcher
 from duplexer.driver.metrics import Metrics
 from duplexer.handshake.server import ANY_ORIGIN, SAME_HOST
 from duplexer.limits import Limits
+from duplexer.policy.forwarded import TrustedProxies
+from duplexer.policy.networks import Networks
 from duplexer.workers.certificates import Certificates
 from duplexer.workers.running import check_workers, sockets_for
 from duplexer.workers.sockets import inherited, notify, unlink
@@ -99,6 +101,28 @@ _OPTIONS = (
         help="Only requests for this host are answered. Repeatable.",
     ),
     click.option(
+        "--trusted-proxy",
+        "trusted_proxies",
+        multiple=True,
+        metavar="NETWORK",
+        help="What X-Forwarded-For says is believed from there (also: unix). Repeatable.",
+    ),
+    click.option(
+        "--believe",
+        "believes",
+        multiple=True,
+        type=click.Choice(["for", "proto", "host"]),
+        default=("for",),
+        show_default=True,
+        help="Which X-Forwarded headers the trusted proxies overwrite, always. Repeatable.",
+    ),
+    click.option(
+        "--proxy-protocol",
+        multiple=True,
+        metavar="NETWORK",
+        help="Connections from there begin with the PROXY protocol. Repeatable.",
+    ),
+    click.option(
         "--limit",
         multiple=True,
         metavar="NAME=VALUE",
@@ -145,6 +169,9 @@ class Operation:
     origins: tuple[str, ...] = ()
     any_origin: bool = False
     allowed_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    believes: tuple[str, ...] = ("for",)
+    proxy_protocol: tuple[str, ...] = ()
     limit: tuple[str, ...] = ()
     health: bool = True
     metrics: bool = False
@@ -265,12 +292,15 @@ class _Site:
             metrics = Metrics(None if place is None else {"worker": str(place)})
             observers.append(metrics)
             http = {"/metrics": metrics, **http}
+        trusted = operation.trusted_proxies
         return serve(
             handler,
             ssl=context,
             limits=self.limits,
             origins=origins,
             allowed_hosts=operation.allowed_hosts or None,
+            trusted_proxies=TrustedProxies(trusted, believes=operation.believes) if trusted else (),
+            proxy_protocol=operation.proxy_protocol,
             http=http or None,
             observer=observers,
             **options,
@@ -363,6 +393,14 @@ def operate(
     if operation.reload and workers is None:
         workers = 1
         operation = dataclasses.replace(operation, workers=1)
+    for option, networks in (
+        ("--trusted-proxy", operation.trusted_proxies),
+        ("--proxy-protocol", operation.proxy_protocol),
+    ):
+        try:
+            Networks(networks)
+        except ValueError as error:
+            raise Failure(str(error), f"correct {option}", status=Status.USAGE) from None
     site = _Site(listen, operation, load)
     for warning in warnings_for(listen, operation, site.limits):
         click.echo(f"warning: {warning}", err=True)

@@ -333,11 +333,13 @@ def _accept(
     if connection.is_full():
         raise _full()
     options = serving.options
-    if serving.trusted is not None and connection.client.secure is not None:
-        secure = connection.client.secure
+    host = None
+    if serving.trusted is not None:
+        client = connection.client
+        secure, host = secure if client.secure is None else client.secure, client.host
     if serving.select_subprotocol is not None or presented is not None:
         options = _options(connection, serving, presented)
-    return accept(request, options, secure=secure, dialects=serving.dialects)
+    return accept(request, options, secure=secure, dialects=serving.dialects, host=host)
 
 
 def _equip(connection: Any, serving: Serving) -> None:

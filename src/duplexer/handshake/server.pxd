@@ -2,7 +2,7 @@ cimport cython
 
 cpdef str accept_key(str key)
 @cython.locals(index=dict, answer=str, chosen=str)
-cpdef tuple negotiate(object request, object options, bint secure, object dialect)
+cpdef tuple negotiate(object request, object options, bint secure, object dialect, str host=*)
 cdef object _check_version(object value, object dialects)
 cdef str _check_key(object key, object dialect)
 cdef bint _is_key(str key) except -1

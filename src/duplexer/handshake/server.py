@@ -138,10 +138,12 @@ def accept(
     *,
     secure: bool,
     dialects: Sequence[Dialect],
+    host: str | None = None,
 ) -> Agreement:
     """Check a handshake and agree to it.
 
     ``secure``: whether it came over TLS. ``dialects``: what the server speaks, preferred first.
+    ``host``: what the client asked a proxy for, if that is not what ``Host`` says.
 
     Raises :exc:`HttpError` 400, 403, 405, 426 or 505; ``__cause__`` says more where there is more
     to say (:exc:`InvalidOrigin`, :exc:`InvalidUpgrade`, :exc:`NegotiationError` ...).
@@ -160,7 +162,7 @@ def accept(
             check_host(request, options.allowed_hosts)
         dialect = _check_version(index.get("sec-websocket-version"), dialects)
         key = _check_key(index.get("sec-websocket-key"), dialect)
-        subprotocol, extensions, answer = negotiate(request, options, secure, dialect)
+        subprotocol, extensions, answer = negotiate(request, options, secure, dialect, host)
     except (InvalidHeader, NegotiationError) as exc:
         raise _http_error(exc) from exc
     raw = (
@@ -178,7 +180,11 @@ _USUAL_CONNECTIONS = ("Upgrade", "upgrade", "keep-alive, Upgrade", "Keep-Alive, 
 
 
 def negotiate(
-    request: Request, options: ServerOptions, secure: bool, dialect: Dialect
+    request: Request,
+    options: ServerOptions,
+    secure: bool,
+    dialect: Dialect,
+    host: str | None = None,
 ) -> tuple[str | None, tuple[Extension, ...], str]:
     """Origin, subprotocol and extensions, which do not depend on the carrier (RFC 8441 5).
 
@@ -193,7 +199,8 @@ def negotiate(
     if origin is None:
         origin = index.get("origin")
     if (origin is not None or options.origins != SAME_HOST) and options.origins is not None:
-        check_origin(origin, index.get("host"), options.origins, secure=secure)
+        named = index.get("host") if host is None else host
+        check_origin(origin, named, options.origins, secure=secure)
     answer = ""
     extensions: tuple[Extension, ...] = ()
     header = index.get("sec-websocket-extensions")

@@ -92,3 +92,28 @@ def test_a_port_that_is_taken_and_a_system_without_fork(monkeypatch: pytest.Monk
     listen, operation = parsed("--port", "0", "--workers", "2")
     with pytest.raises(Failure, match="does not fork"):
         module.operate(listen, operation, lambda: (print, {}))  # type: ignore[arg-type,return-value]
+
+
+def test_proxies_that_are_believed(tmp_path: Path) -> None:
+    path = tmp_path / "server.toml"
+    path.write_text('trusted-proxy = ["10.0.0.0/8", "unix"]\nbelieve = ["for", "host"]\n')
+    listen, operation = parsed("--config", str(path), "--proxy-protocol", "192.0.2.1")
+    site = module._Site(parsed("--port", "0")[0], operation, lambda: (print, {}))  # type: ignore[arg-type,return-value]
+    try:
+        serving = site.make(None).serving
+    finally:
+        for sock in site.places[0]:
+            sock.close()
+    assert serving.trusted is not None and serving.introducers is not None
+    assert serving.trusted.believes == {"for", "host"}
+    for peer, trusted, introduces in (
+        (("10.1.2.3", 1), True, False),
+        (("192.0.2.1", 1), False, True),
+    ):
+        assert (peer in serving.trusted.networks) is trusted
+        assert (peer in serving.introducers) is introduces
+    for option in ("--trusted-proxy", "--proxy-protocol"):
+        listen, operation = parsed("--port", "0", option, "proxy.example")
+        with pytest.raises(Failure, match=r"proxy\.example") as caught:
+            module.operate(listen, operation, lambda: (print, {}))  # type: ignore[arg-type,return-value]
+        assert option in str(caught.value.cure)

@@ -545,6 +545,19 @@ def test_the_word_of_a_proxy(quick: bool) -> None:
     assert stranger.client == Client(("203.0.113.1", 1))
 
 
+@pytest.mark.parametrize("quick", [True, False])
+def test_the_host_that_a_proxy_was_asked_for(quick: bool) -> None:
+    trusted = TrustedProxies(["192.0.2.1"], believes=["host"])
+    serving = Serving(options=ServerOptions(), trusted=trusted)
+    for origin, agreed in ((b"https://public.example", True), (b"https://example.com", False)):
+        request = forwarded(b"Host: public.example")[:-2] + b"Origin: " + origin + b"\r\n\r\n"
+        if quick:
+            agreement = Opener(serving).open(connection(), request, False)
+        else:
+            agreement = run(request, options=serving.options, trusted=trusted)[0]
+        assert (agreement is not None) is agreed
+
+
 def test_each_request_has_its_own_client() -> None:
     target = connection()
     seen = []
