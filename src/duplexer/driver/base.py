@@ -178,7 +178,10 @@ class ConnectionBase:
         return self._addresses[1]
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.id} {self.state.name} {self.remote_address}>"
+        return self._describe(remote=self.remote_address)
+
+    def _describe(self, *, remote: Any) -> str:
+        return f"<{type(self).__name__} {self.id} {self.state.name} {remote}>"
 
 
 class AwaitedBase:
