@@ -1,6 +1,7 @@
 cdef class Read:
     cdef readonly object timeout
     cdef readonly int stage
+    cdef readonly object size
 
 
 cdef class Write:

@@ -29,12 +29,16 @@ class Read:
     """Wants the next bytes of the peer; ``b""`` says that there will be none.
 
     They may take ``timeout`` seconds from when ``stage`` was first seen, all reads of that stage
-    together; then ``TimeoutError`` is thrown in. ``None`` leaves the time to whoever dials.
+    together; then ``TimeoutError`` is thrown in. ``None`` leaves the time to whoever dials. With a
+    ``size`` no more bytes than that are taken: what follows is not for who asks.
     """
 
-    def __init__(self, timeout: float | None = None, stage: int = 0) -> None:
+    def __init__(
+        self, timeout: float | None = None, stage: int = 0, *, size: int | None = None
+    ) -> None:
         self.timeout = timeout
         self.stage = stage
+        self.size = size
 
 
 class Write:

@@ -20,7 +20,7 @@ from duplexer.driver.steps import Connect, Disconnect, Resolve, Shake, StartTls
 from duplexer.driver.tls import TlsLayer
 from duplexer.driver.turns import Bell
 from duplexer.sync.connection import Connection
-from duplexer.sync.exchange import Exchange
+from duplexer.sync.exchange import Exchange, time_left
 from duplexer.sync.wire import FOREVER, Wire
 
 if TYPE_CHECKING:
@@ -92,10 +92,7 @@ class _Dialler(Exchange):
             self.wire.sock.close()
 
     def _left(self) -> float:
-        left = self.until - monotonic()
-        if left <= 0:
-            raise TimeoutError("timed out while connecting")
-        return min(left, FOREVER)
+        return time_left(self.until, "timed out while connecting")
 
     # -- connecting ------------------------------------------------------------------------------
 

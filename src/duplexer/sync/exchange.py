@@ -8,17 +8,24 @@ import ssl
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from duplexer.carriers.preamble import Preamble
 from duplexer.driver.conduct import ReadClock
 from duplexer.driver.following import call_blocking, follow_blocking
 from duplexer.driver.steps import Call, Read, Write
-from duplexer.sync.wire import FOREVER, HAS_FLAGS, Wire, wait
+from duplexer.sync.wire import FOREVER, Wire, wait
 
 if TYPE_CHECKING:
     from duplexer.driver.tls import TlsLayer
     from duplexer.limits import Limits
 
-__all__ = ["Exchange"]
+__all__ = ["Exchange", "time_left"]
+
+
+def time_left(until: float, why: str) -> float:
+    """Seconds ``until`` then, as the system can take them; ``TimeoutError(why)`` if it is over."""
+    left = until - monotonic()
+    if left <= 0:
+        raise TimeoutError(why)
+    return min(left, FOREVER)
 
 
 class Exchange:
@@ -39,19 +46,19 @@ class Exchange:
         """One of them."""
         if isinstance(step, Read):
             due = self._clock.due(step, monotonic())
-            return self._read(self.until if due is None else min(due, self.until))
+            return self._read(self.until if due is None else min(due, self.until), step.size)
         if isinstance(step, Write):
             return self._write(step.data)
         assert isinstance(step, Call)
         return call_blocking(step)
 
-    def _read(self, until: float) -> bytes:
+    def _read(self, until: float, size: int | None = None) -> bytes:
         data, self._early = self._early, b""
         while not data:
-            left = until - monotonic()
-            if left <= 0:
-                raise TimeoutError("nothing came in time")
-            self.wire.read(min(left, FOREVER))
+            left = time_left(until, "nothing came in time")
+            if size is not None:
+                return self.wire.read_some(size, left)
+            self.wire.read(left)
             n = self.wire.taken()
             data = self.wire.opened(n) if n > 0 else b""
             if n == 0 or self.wire.at_end:
@@ -63,26 +70,9 @@ class Exchange:
         until = self.until if timeout is None else min(self.until, monotonic() + timeout)
         self.wire.put(data)
         while self.wire.pending:
-            left = until - monotonic()
-            if left <= 0:
-                raise TimeoutError("the peer does not read")
-            wait(self.wire.sock, read=False, write=True, timeout=min(left, FOREVER))
+            left = time_left(until, "the peer does not read")
+            wait(self.wire.sock, read=False, write=True, timeout=left)
             self.wire.flush()
-
-    def preamble(self) -> Any:
-        """Whom a proxy speaks for, as it says before all else."""
-        preamble = Preamble(self.limits.max_preamble)
-        sock = self.wire.sock
-        try:
-            while not preamble.done:
-                left = self.until - monotonic()
-                if left <= 0:
-                    raise TimeoutError("no PROXY header came in time")
-                sock.settimeout(min(left, FOREVER))
-                preamble.feed(sock.recv(preamble.wants))
-        finally:
-            sock.setblocking(HAS_FLAGS)
-        return preamble.source
 
     def secure(self, layer: TlsLayer) -> None:
         """From here on there is TLS."""

@@ -16,6 +16,7 @@ from duplexer.driver.accept import open_server
 from duplexer.driver.basic_auth import basic_auth
 from duplexer.driver.fanning import broadcast
 from duplexer.driver.handling import close_code_after, report_refusal
+from duplexer.driver.introducing import introduce
 from duplexer.driver.listening import EXHAUSTED, PAUSE, check_place, listening_sockets
 from duplexer.driver.roster import Roster, RosterEntry
 from duplexer.driver.serving import ServeBase
@@ -41,8 +42,7 @@ class ServerConnection(RosterEntry, Connection):
         exchange = Exchange(self.wire, limits, until, until)
         outcome = None
         try:
-            if server.serving.introducers and self.remote_address in server.serving.introducers:
-                self.introduce(exchange.preamble())
+            exchange.run(introduce(self, server.serving.introducers))
             if server.context is not None:
                 try:
                     exchange.secure(TlsLayer(server.context, None))

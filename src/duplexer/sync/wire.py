@@ -137,6 +137,14 @@ class Wire:
         if n >= 0:
             self._got.append(n)
 
+    def read_some(self, size: int, timeout: float) -> bytes:
+        """``size`` bytes at most, before there is TLS; ``TimeoutError`` if none come in time."""
+        self.sock.settimeout(timeout)
+        try:
+            return self.sock.recv(size)
+        finally:
+            self.sock.setblocking(HAS_FLAGS)
+
     def is_full(self) -> bool:
         """Whether ``taken()`` has something to say."""
         return bool(self._got)

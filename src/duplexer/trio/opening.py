@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from duplexer.carriers.preamble import Preamble
 from duplexer.driver.conduct import ReadClock
 from duplexer.driver.following import call, follow
 from duplexer.driver.steps import Read, Write
@@ -78,19 +77,12 @@ class Exchange:
         """Do ``steps``, and give back what they end in."""
         return await follow(steps, self.do, cause_of)
 
-    async def preamble(self) -> Any:
-        """Whom a proxy speaks for, as it says before all else."""
-        preamble = Preamble(self.limits.max_preamble)
-        while not preamble.done:
-            preamble.feed(bytes(await self.stream.receive_some(preamble.wants)))
-        return preamble.source
-
     async def do(self, step: Step) -> Any:
         """Do one of them."""
         if isinstance(step, Read):
             due = self._clock.due(step, trio.current_time())
             with trio.CancelScope(deadline=seconds(due)):
-                return bytes(await self.stream.receive_some(READ_SIZE))
+                return bytes(await self.stream.receive_some(step.size or READ_SIZE))
             raise TimeoutError("timed out during opening handshake")
         if isinstance(step, Write):
             with trio.move_on_after(seconds(self.limits.send_timeout)):

@@ -12,6 +12,7 @@ import trio
 from duplexer.driver.accept import open_server
 from duplexer.driver.fanning import fan_out
 from duplexer.driver.handling import close_code_after, report_refusal
+from duplexer.driver.introducing import introduce
 from duplexer.driver.listening import EXHAUSTED, PAUSE, check_place, listening_sockets
 from duplexer.driver.observing import LAG_INTERVAL
 from duplexer.driver.roster import Roster, RosterEntry
@@ -172,10 +173,9 @@ class Server(Roster):
         until = trio.current_time() + seconds(limits.open_timeout)
         try:
             with trio.CancelScope(deadline=until) as limit:
-                introducers = self.base.serving.introducers
-                if introducers is not None and connection.remote_address in introducers:
-                    raw = stream.transport_stream if secure else stream
-                    connection.introduce(await Exchange(raw, limits).preamble())
+                raw = stream.transport_stream if secure else stream
+                introducing = introduce(connection, self.base.serving.introducers)
+                await Exchange(raw, limits).run(introducing)
                 if secure:
                     await stream.do_handshake()
             if limit.cancelled_caught:

@@ -51,6 +51,26 @@ def test_an_async_function_is_none_for_here(pair: Any) -> None:
         exchange(pair[0]).run(steps())
 
 
+def test_no_more_is_read_than_asked_for(pair: Any) -> None:
+    def steps() -> Any:
+        return [(yield Read(size=3)), (yield Read(size=10)), (yield Read())]
+
+    ours, peer = pair
+    peer.sendall(b"onetwo")
+    running = Background(exchange(ours).run, steps())
+    peer.close()
+    assert running.outcome() == [b"one", b"two", b""]
+
+
+def test_a_read_of_some_bytes_ends_in_time(pair: Any) -> None:
+    def steps() -> Any:
+        yield Read(size=3)
+
+    with pytest.raises(TimeoutError):
+        exchange(pair[0], 0.05).run(steps())
+    assert pair[0].getblocking()  # as its wire wants it
+
+
 @pytest.mark.parametrize(("patience", "timeout"), [(0.05, None), (inf, 0.05)])
 def test_reads_end_in_time(pair: Any, patience: float, timeout: float | None) -> None:
     def steps() -> Any:

@@ -33,6 +33,16 @@ async def test_steps_are_done_one_after_the_other(autojump):
     assert await theirs.receive_some() == b"hello"
 
 
+async def test_no_more_is_read_than_asked_for():
+    ours, theirs = trio.testing.memory_stream_pair()
+
+    def steps():
+        return [(yield Read(size=3)), (yield Read(size=10))]
+
+    await theirs.send_all(b"onetwo")
+    assert await Exchange(ours, Limits()).run(steps()) == [b"one", b"two"]
+
+
 async def test_the_reads_of_a_stage_have_a_deadline(autojump):
     ours, theirs = trio.testing.memory_stream_pair()
     caught = []
