@@ -19,7 +19,7 @@ from duplexer.asyncio.tcp import Poller, Tcp
 from duplexer.carriers.preamble import Preamble
 from duplexer.driver import netio
 from duplexer.driver.handling import report_refusal
-from duplexer.driver.listening import EXHAUSTED, PAUSE
+from duplexer.driver.listening import PAUSE, Shortage
 from duplexer.limits import DEFAULT_LIMITS
 from duplexer.policy.guard import Guard
 
@@ -92,7 +92,7 @@ class Acceptor:
         self._introducers = introducers  # who begins with the PROXY protocol
         self._tasks: set[asyncio.Task[None]] = set()  # of those who are not past that, or TLS
         self._guard = Guard(DEFAULT_LIMITS) if guard is None else guard
-        self._exhausted = False  # and that has been logged
+        self._shortage = Shortage(self._guard, logger)
         self._loop = loop
         self._poller = poller
         self._make_wire = make_wire
@@ -178,7 +178,7 @@ class Acceptor:
                 return
             if accepted is None:
                 return
-            self._exhausted = False
+            self._shortage.over()
             fd, peer = accepted
             wire = self._make_wire_for(fd)
             if not self._guard.enter(wire, peer):
@@ -229,13 +229,8 @@ class Acceptor:
 
     def _on_error(self, exc: OSError) -> None:
         # Trying at once would spin: the connection stays in the backlog, and the loop awake.
-        if exc.errno not in EXHAUSTED:
-            raise exc
+        self._shortage.met(exc)
         self._pause()
-        self._guard.strike("descriptors")
-        if not self._exhausted:  # it may take hours
-            self._exhausted = True
-            self._logger.error("accepting pauses, and is tried every %s s: %s", PAUSE, exc)
         self._resume = self._loop.call_later(PAUSE, self._go_on)
 
     def _go_on(self) -> None:

@@ -9,15 +9,40 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Mapping, Sequence
 
-__all__ = ["EXHAUSTED", "PAUSE", "check_place", "listening_sockets"]
+    from duplexer.policy.guard import Guard
+
+__all__ = ["PAUSE", "Shortage", "check_place", "listening_sockets"]
 
 #: The process or the system has run out of something that others may give back.
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 #: Seconds before accepting again after that: at once it would spin.
 PAUSE = 0.5
+
+
+class Shortage:
+    """Accepting fails because descriptors, memory or threads are used up: it pauses meanwhile."""
+
+    def __init__(self, guard: Guard, logger: logging.Logger | logging.LoggerAdapter[Any]) -> None:
+        self._guard = guard
+        self._logger = logger
+        self._is_known = False  # it has been logged
+
+    def met(self, error: Exception) -> None:
+        """Accepting failed: wait for ``PAUSE`` seconds. Raises an ``OSError`` of another kind."""
+        if isinstance(error, OSError) and error.errno not in EXHAUSTED:
+            raise error
+        self._guard.strike("descriptors")
+        if not self._is_known:  # it may take hours
+            self._is_known = True
+            self._logger.error("accepting pauses, and is tried every %s s: %s", PAUSE, error)
+
+    def over(self) -> None:
+        """A connection has been accepted."""
+        self._is_known = False
 
 
 def check_place(where: tuple[Any, int | None], own: Mapping[str, Any], other: str) -> None:

@@ -17,7 +17,7 @@ from duplexer.driver.basic_auth import basic_auth
 from duplexer.driver.fanning import broadcast
 from duplexer.driver.handling import close_code_after, report_refusal
 from duplexer.driver.introducing import introduce
-from duplexer.driver.listening import EXHAUSTED, PAUSE, check_place, listening_sockets
+from duplexer.driver.listening import PAUSE, Shortage, check_place, listening_sockets
 from duplexer.driver.roster import Roster, RosterEntry
 from duplexer.driver.serving import ServeBase
 from duplexer.driver.tls import TlsLayer
@@ -93,7 +93,7 @@ class Server(ServeBase, Roster):
         room = min(threads - threads // 10, inf if most is None else most)
         Roster.__init__(self, room, self.serving.guard)
         check_place(self.where, self.own, "sock")
-        self._exhausted = False  # and that has been logged
+        self._shortage = Shortage(self.guard, self.logger)
         self._waiting: set[ServerConnection] = set()  # whose handlers wait for all others
         self._changed = threading.Condition()
         self._gate = threading.Lock()  # open when the server is closing; good for signal handlers
@@ -248,7 +248,7 @@ class Server(ServeBase, Roster):
         if not self.guard.enter(connection, connection.remote_address):
             connection.abort()
             return
-        self._exhausted = False
+        self._shortage.over()
         self.opening.add(connection)
         thread = threading.Thread(target=self._live, args=(connection,), daemon=True)
         thread.name = f"duplexer-{connection.remote_address}"
@@ -259,12 +259,7 @@ class Server(ServeBase, Roster):
             self._pause(exc)
 
     def _pause(self, error: Exception) -> None:
-        if isinstance(error, OSError) and error.errno not in EXHAUSTED:
-            raise error
-        self.guard.strike("descriptors")
-        if not self._exhausted:  # it may take hours
-            self._exhausted = True
-            self.logger.error("accepting pauses, and is tried every %s s: %s", PAUSE, error)
+        self._shortage.met(error)
         with self._changed:
             self._changed.wait_for(lambda: self.closing, PAUSE)
 

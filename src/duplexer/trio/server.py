@@ -13,7 +13,7 @@ from duplexer.driver.accept import open_server
 from duplexer.driver.fanning import fan_out
 from duplexer.driver.handling import close_code_after, report_refusal
 from duplexer.driver.introducing import introduce
-from duplexer.driver.listening import EXHAUSTED, PAUSE, check_place, listening_sockets
+from duplexer.driver.listening import PAUSE, Shortage, check_place, listening_sockets
 from duplexer.driver.observing import LAG_INTERVAL
 from duplexer.driver.roster import Roster, RosterEntry
 from duplexer.driver.serving import ServeBase
@@ -118,22 +118,16 @@ class Server(Roster):
         await self.aclose()
 
     async def _accept_all(self, listener: Any, handlers: trio.Nursery) -> None:
-        exhausted = False  # and that has been logged
+        shortage = Shortage(self.guard, self.base.logger)
         async with listener:
             while True:
                 try:
                     stream = await listener.accept()
                 except OSError as exc:
-                    if exc.errno not in EXHAUSTED:
-                        raise
-                    self.guard.strike("descriptors")
-                    if not exhausted:  # it may take hours
-                        exhausted = True
-                        text = "accepting pauses, and is tried every %s s: %s"
-                        self.base.logger.error(text, PAUSE, exc)
+                    shortage.met(exc)
                     await trio.sleep(PAUSE)
                 else:
-                    exhausted = False
+                    shortage.over()
                     handlers.start_soon(self._accepted, stream)
 
     async def _accepted(self, stream: Any) -> None:

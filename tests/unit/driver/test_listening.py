@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import socket
 from typing import Any
 
 import pytest
 
-from duplexer.driver.listening import check_place, listening_sockets
+from duplexer.driver.listening import Shortage, check_place, listening_sockets
+from duplexer.limits import Limits
+from duplexer.policy.guard import Guard
 
 
 @contextlib.contextmanager
@@ -107,3 +110,27 @@ def test_what_cannot_be_bound_leaves_nothing_open(recwarn: Any) -> None:
 def test_one_place(where: Any, own: Any, fine: bool) -> None:
     with contextlib.nullcontext() if fine else pytest.raises(ValueError, match="one of them"):
         check_place(where, own, "sock")
+
+
+def test_a_shortage_is_told_once_and_counted(caplog: Any) -> None:
+    guard = Guard(Limits())
+    shortage = Shortage(guard, logging.getLogger("duplexer.server"))
+    used_up = OSError(errno.EMFILE, "too many open files")
+    for _ in range(2):
+        shortage.met(used_up)
+    shortage.met(RuntimeError("no more threads"))
+    assert caplog.text.count("accepting pauses") == 1
+    assert guard.struck["descriptors"] == 3
+    shortage.over()
+    shortage.met(used_up)
+    assert caplog.text.count("accepting pauses") == 2
+
+
+def test_another_error_is_no_shortage(caplog: Any) -> None:
+    guard = Guard(Limits())
+    error = OSError(errno.EBADF, "bad file descriptor")
+    with pytest.raises(OSError, match="bad file") as caught:
+        Shortage(guard, logging.getLogger("duplexer.server")).met(error)
+    assert caught.value is error
+    assert not guard.struck.get("descriptors")
+    assert not caplog.text
