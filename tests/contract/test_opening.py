@@ -92,7 +92,9 @@ async def test_headers_and_what_is_known_of_the_handshake(front):
             assert ws.id != seen[0].id
             assert ws.remote_address[:2] == server.sockets[0].getsockname()[:2]
             assert ws.local_address[:2] == seen[0].remote_address[:2]
-            assert str(ws.id) in repr(ws) and "OPEN" in repr(ws)
+            for end in (ws, seen[0]):
+                assert str(end.id) in repr(end) and "OPEN" in repr(end)
+                assert str(end.remote_address) in repr(end)
 
 
 @pytest.mark.parametrize("kind", ["plain", "async"])

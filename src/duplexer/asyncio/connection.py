@@ -175,13 +175,9 @@ class Connection(Life, AwaitedBase, Finishing, ConnectionBase, asyncio.BufferedP
         while self.crowded:
             await self._wait()
         self.put(message, text, compress)
-        self.flush()  # so that the next one who waits sees how much is buffered
-        await self._drained()
+        await self._handed_over()
 
     # -- the send queue --------------------------------------------------------------------------
-
-    def queue_made(self) -> None:
-        """See :class:`~duplexer.driver.base.ConnectionBase`."""
 
     def put_queued(self) -> None:
         """The peer reads again: send what waits, as long as it does."""
@@ -201,10 +197,6 @@ class Connection(Life, AwaitedBase, Finishing, ConnectionBase, asyncio.BufferedP
             if put_off(self, message, text, compress):
                 return
 
-    def settle_now(self) -> None:
-        """Write what there is, and see to the end."""
-        self.settle()
-
     async def _send_fragments(
         self, messages: AsyncIterable[Any], text: bool | None, compress: bool | None
     ) -> None:
@@ -214,16 +206,8 @@ class Connection(Life, AwaitedBase, Finishing, ConnectionBase, asyncio.BufferedP
         self.fragmenting = fragments
         self.crowded = True
         try:
-            async for piece in messages:
-                fragments.put(piece)
-                self.flush()
-                await self._drained()
-            fragments.end()
+            await fragments.send_each(messages, self._handed_over, self.settle)
             self.touch()
-        except BaseException as exc:
-            if fragments.fail(exc):
-                self.settle()
-            raise
         finally:
             self.fragmenting = None
             self.crowded = self.write_paused
@@ -240,6 +224,10 @@ class Connection(Life, AwaitedBase, Finishing, ConnectionBase, asyncio.BufferedP
         With a send queue nobody waits for that: what comes next will wait in the queue.
         """
         return self._drained() if self.backlog is None else DONE
+
+    async def _handed_over(self) -> None:
+        self.flush()  # so that the next one who waits sees how much is buffered
+        await self._drained()
 
     async def _drained(self) -> None:
         since = monotonic() if self.write_paused and self.observer is not None else None

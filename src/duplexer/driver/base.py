@@ -40,8 +40,6 @@ class ConnectionBase:
         _id: uuid.UUID | None
         _addresses: tuple[Any, Any]
 
-        def queue_made(self) -> None: ...
-
     #: the opening handshake's request, ``None`` before there is one
     request: Request | None
     #: the opening handshake's response
@@ -152,6 +150,9 @@ class ConnectionBase:
         else:
             self.backlog.follow(rules)
 
+    def queue_made(self) -> None:
+        """There is a send queue now: for fronts that have to know."""
+
     def renew(self, token: str) -> Any:
         """Let the user stay by another token, on a server where ``Bearer`` let it in by one.
 
@@ -193,6 +194,7 @@ class AwaitedBase:
     dispatcher: ClassVar[Callable[..., Awaitable[None]]]
 
     if TYPE_CHECKING:
+        settle: Callable[[], None]
         start_close: Callable[..., None]
         wait_closed: Callable[[], Awaitable[None]]
         open_session: Callable[[], Session]
@@ -233,3 +235,7 @@ class AwaitedBase:
 
     async def __aenter__(self) -> Self:
         return self
+
+    def settle_now(self) -> None:
+        """Write what there is, and see to the end."""
+        self.settle()

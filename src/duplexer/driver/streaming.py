@@ -12,6 +12,8 @@ from duplexer.core.sending import contiguous
 from duplexer.errors import ConcurrencyError, ConnectionClosed
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from duplexer.core.session import Session
 
 __all__ = ["WHOLE", "AsyncPieces", "Fragments", "Pieces", "check_message", "control_payload"]
@@ -181,6 +183,26 @@ class Fragments:
         data = piece.encode() if is_text else bytes(contiguous(piece))
         text = self._kind if self._text is None else self._text
         self._session.send_part(data, text, False, self._compress)
+
+    async def send_each(
+        self,
+        pieces: AsyncIterable[Any],
+        hand_over: Callable[[], Awaitable[None]],
+        settle: Callable[[], None],
+    ) -> None:
+        """Send all pieces, and the end: one is handed over before the next is asked for.
+
+        What they fail by is raised, and ``settle()`` is called if that ends the connection.
+        """
+        try:
+            async for piece in pieces:
+                self.put(piece)
+                await hand_over()
+            self.end()
+        except BaseException as exc:
+            if self.fail(exc):
+                settle()
+            raise
 
     def end(self) -> None:
         """That was all; without a piece there is no message."""

@@ -24,11 +24,9 @@ from duplexer.sync.exchange import Exchange, time_left
 from duplexer.sync.wire import FOREVER, Wire
 
 if TYPE_CHECKING:
-    import logging
     from collections.abc import Iterator
 
     from duplexer.driver.opening import Opening
-    from duplexer.limits import Limits
 
 __all__ = [
     "ClientConnection",
@@ -42,14 +40,6 @@ __all__ = [
 
 class ClientConnection(Connection):
     """A connection to a server."""
-
-    def __init__(
-        self,
-        wire: Wire,
-        limits: Limits,
-        logger: logging.Logger | logging.LoggerAdapter[Any],
-    ) -> None:
-        super().__init__(wire, limits, logger, server=False)
 
 
 class _Dialler(Exchange):

@@ -123,7 +123,7 @@ class Pump(Passage):
         limits: Limits,
         logger: logging.Logger | logging.LoggerAdapter[Any],
         *,
-        server: bool,
+        server: bool = False,
     ) -> None:
         super().__init__(wire, limits, logger, server=server)
         self.mutex = Mutex()

@@ -177,13 +177,6 @@ class Connection(Life, AwaitedBase):
             self.flush()
         await cancel_shielded_checkpoint()
 
-    def queue_made(self) -> None:
-        """See :class:`~duplexer.driver.base.ConnectionBase`."""
-
-    def settle_now(self) -> None:
-        """Write what there is, and see to the end."""
-        self.settle()
-
     async def _handed_over(self) -> None:
         self.flush()
         if self.write_paused:
@@ -218,15 +211,8 @@ class Connection(Life, AwaitedBase):
             fragments = Fragments(self.open_session(), text, compress)
             self.fragmenting = fragments
             try:
-                async for piece in messages:
-                    fragments.put(piece)
-                    await self._handed_over()
-                fragments.end()
+                await fragments.send_each(messages, self._handed_over, self.settle)
                 await self._handed_over()
-            except BaseException as exc:
-                if fragments.fail(exc):
-                    self.settle()
-                raise
             finally:
                 self.fragmenting = None
                 if self.backlog is not None and not self.lost:

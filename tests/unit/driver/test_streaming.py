@@ -136,6 +136,45 @@ def test_no_fragments_are_no_message():
     assert client.outgoing() == b""
 
 
+async def test_each_piece_is_handed_over_before_the_next_is_asked_for(server):
+    client = Plain()
+    happened = []
+
+    async def pieces():
+        for piece in "ab":
+            happened.append(piece)
+            yield piece
+
+    async def hand_over():
+        happened.append("over")
+        settle(client, server)
+
+    await Fragments(client.session, None, None).send_each(pieces(), hand_over, pytest.fail)
+    assert happened == ["a", "over", "b", "over"]
+    settle(client, server)
+    assert server.next_message(None, 0.0) == "ab"
+
+
+@pytest.mark.parametrize("count", [0, 1])
+async def test_pieces_that_fail_end_the_connection_if_some_are_out(count):
+    client = Plain()
+    settled = []
+
+    async def pieces():
+        for _ in range(count):
+            yield "a"
+        raise ValueError("broken")
+
+    async def hand_over():
+        pass
+
+    fragments = Fragments(client.session, None, None)
+    with pytest.raises(ValueError, match="broken"):
+        await fragments.send_each(pieces(), hand_over, lambda: settled.append(True))
+    assert client.session.is_open is (count == 0)
+    assert len(settled) == count
+
+
 def test_half_a_message_ends_the_connection():
     client = Plain()
     fragments = Fragments(client.session, None, None)
