@@ -9,7 +9,7 @@
 PYTHON  ?= python3
 VENV    ?= .venv
 JOBS    ?= 2
-WORKERS ?= 2
+WORKERS ?= 4
 TIME    ?= 60
 SEED    ?=
 ARGS    ?=

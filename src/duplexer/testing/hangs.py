@@ -73,7 +73,11 @@ class Guard:
     def _watch(self) -> None:
         if self._finished.wait(self._seconds):
             return
-        text = f"{self._what} has not finished within {self._seconds:g} s.\n{report()}"
+        try:
+            told = report()
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the hang must end
+            told = f"Who waits for what cannot be told: {exc!r}"
+        text = f"{self._what} has not finished within {self._seconds:g} s.\n{told}"
         for attempt in range(ATTEMPTS):
             with self._lock:
                 if self._finished.is_set():

@@ -116,6 +116,13 @@ def test_the_state_of_the_link_is_part_of_it(reporting: Any) -> None:
         asyncio.run(run())
 
 
+def test_it_ends_though_nothing_can_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hangs, "report", lambda: 1 / 0)
+    ours, theirs = socket.socketpair()
+    with ours, theirs, pytest.raises(Hang, match="ZeroDivisionError"), guard(SOON):
+        ours.recv(1)
+
+
 def test_ctrl_c_is_still_ctrl_c() -> None:
     with pytest.raises(KeyboardInterrupt), guard(60):
         signal.raise_signal(signal.SIGINT)
