@@ -135,8 +135,8 @@ def test_closed_by_the_server_and_not_to_be_opened(browser: Browser, open_page: 
     with server("serve") as (running, url):
         page = connected(open_page(url.replace("ws://", "http://")))
         stop(running)
-        expect(page.locator("#notice-title")).to_have_text("Closed by the server: going away")
-        expect(page.locator("#state")).to_have_text("Closed 1001")
+        expect(page.locator("#notice-title")).to_have_text("Closed by the server: service restart")
+        expect(page.locator("#state")).to_have_text("Closed 1012")
     page.on("console", lambda _: None)
     context = page.context
     page.close()
