@@ -11,6 +11,7 @@ import asyncio
 import collections
 import contextlib
 import random
+import socket
 import struct
 import sys
 import zlib
@@ -122,17 +123,26 @@ KINDS: list[Callable[[Reader, Writer], Awaitable[None]]] = [
 ]
 
 
+async def dial(i: int, port: int) -> socket.socket:
+    """From an address of its own; the kernel takes little before anybody asks for it."""
+    sock = socket.socket()
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.bind((f"127.9.{i // 250}.{i % 250 + 1}", 0))
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
 async def misbehave(i: int, port: int, sent_away: collections.Counter[str]) -> None:
     kind = KINDS[i % len(KINDS)]
     await asyncio.sleep(random.random() * REST)
     while True:
         with contextlib.suppress(OSError, EOFError):
-            reader, writer = await asyncio.open_connection(
-                "127.0.0.1",
-                port,
-                local_addr=(f"127.9.{i // 250}.{i % 250 + 1}", 0),
-                limit=ENOUGH,
-            )
+            reader, writer = await asyncio.open_connection(sock=await dial(i, port), limit=ENOUGH)
             try:
                 await kind(reader, writer)
             finally:

@@ -1,7 +1,8 @@
-"""Five thousand connections of one process, a tenth of them misbehaving on purpose.
+"""Thousands of connections of one process, a tenth of them misbehaving on purpose.
 
-Two minutes; ``SOAK_HOSTILE=1800`` in the environment makes it half an hour. Quiet phases and noisy
-ones take turns, so that what the machine does besides is in both.
+A minute of two thousand, among other tests; ``SOAK_HOSTILE=1800`` in the environment makes it half
+an hour of five thousand, alone. Quiet phases and noisy ones take turns, so that what the machine
+does besides is in both.
 """
 
 from __future__ import annotations
@@ -16,9 +17,13 @@ import pytest
 from tests.soak.script import PATIENCE
 from tests.soak.test_soak import SEED, start
 
-SECONDS = float(os.environ.get("SOAK_HOSTILE", "100"))
+#: By itself, and on purpose: then it is judged how soon the honest are answered, too.
+ALONE = "SOAK_HOSTILE" in os.environ
+SECONDS = float(os.environ.get("SOAK_HOSTILE", "70"))
 ROUNDS = max(2, int(SECONDS / 50))
-HONEST, HOSTILE = map(int, os.environ.get("SOAK_CONNECTIONS", "4500+500").split("+"))
+#: Of each round; whoever is sent away for saying nothing takes ten seconds.
+QUIET, NOISY = (SECONDS / ROUNDS / 4 * part for part in (1, 3))
+HONEST, HOSTILE = (4500, 500) if ALONE else (1800, 200)
 #: Where an echo takes less than this, twice as long is nobody's harm.
 UNFELT = 0.010
 
@@ -69,13 +74,12 @@ def test_a_tenth_that_misbehaves_harms_nobody_else() -> None:
         running += [honest, hostile]
         assert hear(honest) == {"open": HONEST}
         empty = settled(victim)
-        length = SECONDS / ROUNDS / 2
         for _ in range(ROUNDS):
             ask(honest)
-            wait(victim, length)
+            wait(victim, QUIET)
             phases["quiet"].append(ask(honest))
             say(hostile, "go")
-            wait(victim, length)
+            wait(victim, NOISY)
             phases["noisy"].append(ask(honest))
             sent_away.append(ask(hostile, "stop"))
             states.append(settled(victim))
@@ -99,11 +103,11 @@ def test_a_tenth_that_misbehaves_harms_nobody_else() -> None:
         assert phase["wrong"] == 0 and phase["lost"] == [], told
         assert phase["echoes"] > 0, told
     # It was as bad as it was meant to be, and whoever was bad was sent away.
-    for kinds in sent_away:
-        assert kinds.keys() == KINDS, told
+    assert set().union(*sent_away) == KINDS, told
     # The least of each: what the machine does besides comes and goes.
     quiet, noisy = (min(phase["p99"] for phase in phases[name]) for name in ("quiet", "noisy"))
-    assert noisy <= 2 * max(quiet, UNFELT), told
+    if ALONE:
+        assert noisy <= 2 * max(quiet, UNFELT), told
     # What was there after the first round is there after the last one, and no more.
     first, last = states[0], states[-1]
     assert last["descriptors"] == empty["descriptors"], told

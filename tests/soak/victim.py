@@ -17,9 +17,9 @@ from tests.soak.talk import descriptors, orders, resident, tell
 LIMITS = Limits(
     open_timeout=3,
     close_timeout=2,
-    ping_interval=5,
-    ping_timeout=5,
-    send_timeout=5,
+    ping_interval=4,
+    ping_timeout=4,
+    send_timeout=4,
     max_message=64 * 1024,
     write_high=64 * 1024,
     message_rate=50,
