@@ -47,7 +47,7 @@ def bomb(size: int) -> bytes:
 
 FLOOD = frame(0x82, b"x") * 1000
 BOMB = frame(0xC2, bomb(50 << 20))
-LARGE = frame(0x82, bytes(60_000))
+LARGE = frame(0x82, random.randbytes(60_000))  # its echo is no shorter
 
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
 

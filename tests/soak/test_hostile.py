@@ -1,6 +1,6 @@
 """Thousands of connections of one process, a tenth of them misbehaving on purpose.
 
-A minute of two thousand, among other tests; ``SOAK_HOSTILE=1800`` in the environment makes it half
+A minute of one thousand, among other tests; ``SOAK_HOSTILE=1800`` in the environment makes it half
 an hour of five thousand, alone. Quiet phases and noisy ones take turns, so that what the machine
 does besides is in both.
 """
@@ -23,7 +23,7 @@ SECONDS = float(os.environ.get("SOAK_HOSTILE", "70"))
 ROUNDS = max(2, int(SECONDS / 50))
 #: Of each round; whoever is sent away for saying nothing takes ten seconds.
 QUIET, NOISY = (SECONDS / ROUNDS / 4 * part for part in (1, 3))
-HONEST, HOSTILE = (4500, 500) if ALONE else (1800, 200)
+HONEST, HOSTILE = (4500, 500) if ALONE else (900, 100)
 #: Where an echo takes less than this, twice as long is nobody's harm.
 UNFELT = 0.010
 
