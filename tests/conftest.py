@@ -29,6 +29,7 @@ from duplexer import _pure
 TESTS = Path(__file__).parent
 #: Parts that run over both builds; of unit/, what only uses the library does not, nor the C.
 BOTH_BUILDS = (TESTS / "unit", TESTS / "wire", TESTS / "contract")
+LONGEST = TESTS / "soak"
 ONE_BUILD = (TESTS / "unit/cli", TESTS / "unit/core/test_native.py")
 
 # What a shell starts in the background ignores Ctrl-C, and asyncio and trio then leave it alone:
@@ -72,7 +73,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         (dropped if meaningless else kept).append(item)
     if dropped:
         config.hook.pytest_deselected(items=dropped)
-        items[:] = kept
+    # The longest first: at the end everybody would wait for them.
+    items[:] = sorted(kept, key=lambda item: not item.path.is_relative_to(LONGEST))
 
 
 # -- async tests ---------------------------------------------------------------------------------
