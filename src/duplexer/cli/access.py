@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, TextIO
 
 from duplexer.driver.observing import Observer
+from duplexer.driver.peers import shown_address
 from duplexer.http.headers import shown
 
 if TYPE_CHECKING:
@@ -50,13 +51,6 @@ class AccessLog(Observer):
         if request is not None:
             asked = shown(f"{request.method} {request.path.partition('?')[0]}")
         now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        where = _where(connection.remote_address)
+        where = shown_address(connection)
         self._out.write(f'{now} {where} {connection.id.hex[:8]} "{asked}" {what}\n')
         self._out.flush()
-
-
-def _where(address: Any) -> str:
-    if isinstance(address, tuple):
-        host = f"[{address[0]}]" if ":" in address[0] else address[0]
-        return f"{host}:{address[1]}"
-    return "unix"

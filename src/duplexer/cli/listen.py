@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from duplexer.asyncio.server import Server
 
-__all__ = ["Handler", "Listen", "listen_options", "run_server"]
+__all__ = ["Handler", "Listen", "gathering", "listen_options", "run_server"]
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 
@@ -104,18 +104,27 @@ class Listen:
             ) from None
 
 
-def listen_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of ``Listen``, and the ``Listen`` made of them as ``listen``."""
+def gathering(name: str, kind: type[Any], options: tuple[Any, ...]) -> Callable[[Any], Any]:
+    """A decorator: the command gets ``options``, and is called with a ``kind`` made of them.
 
-    @functools.wraps(function)
-    def wrapper(**options: Any) -> None:
-        names = [field.name for field in dataclasses.fields(Listen)]
-        listen = Listen(**{name: options.pop(name) for name in names})
-        function(listen=listen, **options)
+    ``kind`` is a dataclass with a field for each of them; ``name`` is that of the argument.
+    """
 
-    for option in reversed(_OPTIONS):
-        wrapper = option(wrapper)
-    return wrapper
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def wrapper(**given: Any) -> None:
+            gathered = {field.name: given.pop(field.name) for field in dataclasses.fields(kind)}
+            function(**{name: kind(**gathered)}, **given)
+
+        for option in reversed(options):
+            wrapper = option(wrapper)
+        return wrapper
+
+    return decorate
+
+
+#: Gives a command the options of ``Listen``, and the ``Listen`` made of them as ``listen``.
+listen_options = gathering("listen", Listen, _OPTIONS)
 
 
 def run_server(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import functools
 import ipaddress
 import logging
 import socket
@@ -20,6 +19,7 @@ from duplexer.carriers.readiness import Readiness
 from duplexer.carriers.routes import text
 from duplexer.cli.access import AccessLog
 from duplexer.cli.config import limits_of, read_config
+from duplexer.cli.listen import gathering
 from duplexer.cli.loops import loop_factory
 from duplexer.cli.outcome import Failure, Status, bind_failure
 from duplexer.cli.watching import Watcher
@@ -189,18 +189,8 @@ def _use_config(context: click.Context, path: str | None) -> None:
         context.default_map = {**(context.default_map or {}), **read_config(path, known)}
 
 
-def operation_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of ``Operation``, and the ``Operation`` made of them."""
-
-    @functools.wraps(function)
-    def wrapper(**options: Any) -> None:
-        names = [field.name for field in dataclasses.fields(Operation)]
-        operation = Operation(**{name: options.pop(name) for name in names})
-        function(operation=operation, **options)
-
-    for option in reversed(_OPTIONS):
-        wrapper = option(wrapper)
-    return wrapper
+#: Gives a command the options of ``Operation``, and the ``Operation`` made of them.
+operation_options = gathering("operation", Operation, _OPTIONS)
 
 
 def is_public(listen: Listen) -> bool:

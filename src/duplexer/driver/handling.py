@@ -6,6 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from duplexer.driver.peers import shown_address
 from duplexer.errors import ConnectionClosed, WebSocketException
 from duplexer.http.headers import shown
 
@@ -60,17 +61,10 @@ def log_refusal(connection: Any, guard: Guard, status: int, why: str) -> None:
     more = f"; {unwritten} more were refused before" if unwritten else ""
     connection.logger.info(
         "refused %s: %s, %d %s%s",
-        _place(connection.client.address),
+        shown_address(connection),
         asked,
         status,
         shown(why, 300),
         more,
         extra={"websocket": connection},
     )
-
-
-def _place(address: Any) -> str:
-    if not isinstance(address, tuple) or len(address) < 2:
-        return "a local peer"
-    host, port = address[:2]
-    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from duplexer.driver.base import ConnectionBase
 from duplexer.driver.observing import Observer
+from duplexer.driver.peers import shown_address
 from duplexer.http.headers import shown
 
 if TYPE_CHECKING:
@@ -57,18 +58,11 @@ def _connection_of(record: logging.LogRecord) -> ConnectionBase | None:
 
 def _fields(connection: Any) -> Iterator[tuple[str, Any]]:
     yield "connection_id", str(connection.id)
-    yield "peer", _place(connection.remote_address)
+    yield "peer", shown_address(connection)
     if connection.request is not None:
         yield "path", _path(connection)
     if connection.close_code is not None:
         yield "code", connection.close_code
-
-
-def _place(address: Any) -> str:
-    if not isinstance(address, tuple) or len(address) < 2:
-        return "local"
-    host, port = address[:2]
-    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
 
 
 def _path(connection: Any) -> str:
@@ -95,7 +89,7 @@ class AccessLog(Observer):
         traffic = connection.traffic
         self._logger.info(
             "%s %s: %s after %.1f s; received %d messages, %d bytes; sent %d, %d",
-            _place(connection.remote_address),
+            shown_address(connection),
             _path(connection),
             connection.close_code,
             lasted,

@@ -22,6 +22,7 @@ except ImportError as exc:
 
 from duplexer._version import VERSION
 from duplexer.driver.observing import Observer
+from duplexer.driver.peers import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +55,7 @@ class Tracing(Observer):
             parent = propagate.extract(dict(request.headers.raw_items()), context=parent)
             attributes["http.request.method"] = request.method
             attributes["url.path"] = request.path.partition("?")[0]
-        address = connection.remote_address
+        address = address_of(connection)
         if isinstance(address, tuple) and address:
             attributes["client.address"] = str(address[0])
         span = self._tracer.start_span(

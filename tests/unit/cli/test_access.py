@@ -39,5 +39,5 @@ def test_a_connection_from_beginning_to_end() -> None:
     assert opened.endswith(' 192.0.2.1:5000 abcdef00 "GET /chat" 101')
     assert '"GET /chat" closed 1000 after 0.0 s, 3 in, 4 out' in ended
     assert refused.endswith(' [::1]:80 abcdef00 "-" 400')
-    assert " unix " in answered and answered.endswith(" 404")
+    assert " local " in answered and answered.endswith(" 404")
     assert "secret" not in out.getvalue()

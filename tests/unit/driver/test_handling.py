@@ -61,8 +61,8 @@ def test_a_handshake_that_failed(error, level, caplog):
     [
         (("192.0.2.1", 80), "192.0.2.1:80"),
         (("2001:db8::1", 80, 0, 0), "[2001:db8::1]:80"),
-        ("", "a local peer"),
-        (None, "a local peer"),
+        ("", "local"),
+        (None, "local"),
     ],
 )
 def test_a_refusal_is_one_line(address, place, caplog):
