@@ -28,6 +28,7 @@ _OPTIONAL = frozenset(
         "ping_timeout",
         "message_timeout",
         "send_timeout",
+        "write_unsent",
         "queue_messages",
         "control_rate",
         "max_connections",
@@ -88,6 +89,7 @@ class Limits:
 
     # -- sending ---------------------------------------------------------------------------------
     write_high: int = 64 * KiB  #: buffered bytes above which ``send()`` waits
+    write_unsent: int | None = 128 * KiB  #: the same in the kernel, which takes MiB if ``None``
     write_hard: int = 1 * MiB  #: ... above which what cannot wait fails: broadcasts, pongs
     send_timeout: float | None = 30.0  #: without a byte leaving, then the connection is aborted
     send_queue_messages: int = 1024  #: waiting in a ``SendQueue``, then its ``on_full`` ...

@@ -35,6 +35,27 @@ async def test_who_never_reads_is_dropped_and_holds_a_bounded_amount(front):
             sock.close()
 
 
+async def test_the_kernel_does_not_take_megabytes_for_who_never_reads(front):
+    """What somebody asks for and does not read costs compression and memory: so it is little."""
+    sent = []
+
+    async def handler(ws):
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                sent.append(await ws.send(b"x" * 10_000))
+
+    limits = Limits(send_timeout=0.5, write_unsent=20_000)
+    async with front.serve(handler, limits=limits, compression=None) as server:
+        sock = await front.thread(dial, server, 4096)
+        try:
+            await front.thread(sock.sendall, request())
+            await struck(front, server, {"send_timeout": 1})
+            # Beside what the peer's kernel takes: the kernel's part, ours, and a message each.
+            assert len(sent) * 10_000 <= limits.write_high + limits.write_unsent + 60_000
+        finally:
+            sock.close()
+
+
 async def test_a_broadcast_waits_for_nobody(front):
     """The stuck ones are dropped with 1008, all others get everything in its order."""
     stuck, fast = 3, 5

@@ -19,8 +19,8 @@ from collections.abc import Awaitable, Callable
 
 from tests.soak.talk import orders, tell
 
-#: Seconds before one that was sent away comes back.
-REST = 1.0
+#: Seconds in which they come, and in which one that was sent away comes back: not all in step.
+REST = 2.0
 #: Bytes that are taken from the socket before anybody asks for them.
 ENOUGH = 1024
 REQUEST = (
@@ -148,7 +148,7 @@ async def misbehave(i: int, port: int, sent_away: collections.Counter[str]) -> N
             finally:
                 writer.transport.abort()
         sent_away[kind.__name__] += 1
-        await asyncio.sleep(REST)
+        await asyncio.sleep(random.random() * REST)
 
 
 async def main(count: int, port: int) -> None:

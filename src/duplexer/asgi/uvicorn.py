@@ -34,6 +34,7 @@ from duplexer.asyncio.pump import pump_of
 from duplexer.dialects.rfc6455 import RFC6455
 from duplexer.driver.observing import Observer
 from duplexer.driver.options import limits_from, server_extensions
+from duplexer.driver.sockopts import set_options
 from duplexer.driver.steps import Read, Write
 from duplexer.errors import ConnectionClosed, HttpError, InvalidState
 from duplexer.handshake.negotiate import read_subprotocols
@@ -144,6 +145,9 @@ class WebSocketProtocol(Exchange, Connection, asyncio.Protocol):
         """Part of asyncio's Protocol: uvicorn hands over the connection, then the request."""
         self.server_state.connections.add(self)
         super().connection_made(transport)
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            set_options(sock, self.limits)
         self._trace("WebSocket connection made")
 
     def connection_lost(self, exc: BaseException | None) -> None:

@@ -20,6 +20,7 @@ from duplexer.carriers.preamble import Preamble
 from duplexer.driver import netio
 from duplexer.driver.handling import report_refusal
 from duplexer.driver.listening import PAUSE, Shortage
+from duplexer.driver.sockopts import set_options
 from duplexer.limits import DEFAULT_LIMITS
 from duplexer.policy.guard import Guard
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import ssl as ssl_module
     from collections.abc import Callable, Coroutine
 
+    from duplexer.limits import Limits
     from duplexer.policy.networks import Networks
 
 __all__ = ["Acceptor", "Several", "TlsAcceptor", "listen"]
@@ -37,7 +39,7 @@ BATCH = 64
 
 
 async def listen(
-    loop: asyncio.AbstractEventLoop, *, unix: bool, **kwargs: Any
+    loop: asyncio.AbstractEventLoop, limits: Limits, *, unix: bool, **kwargs: Any
 ) -> list[socket.socket]:
     """Bound sockets as ``loop.create_server`` (``create_unix_server``) would make them."""
     given = kwargs.get("sock")
@@ -49,9 +51,7 @@ async def listen(
         sockets = await _bound(loop, unix, kwargs)
     for sock in sockets:
         sock.setblocking(False)
-        if sock.family != socket.AF_UNIX:
-            # Linux passes it on to what is accepted here.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        set_options(sock, limits)
     return sockets
 
 

@@ -358,7 +358,7 @@ async def _accept(
 ) -> Acceptor:
     start = kwargs.pop("start_serving", True)
     timeouts = {name: kwargs.pop(name) for name in list(kwargs) if name.startswith("ssl_")}
-    sockets = await listen(server.loop, unix=unix, **kwargs)
+    sockets = await listen(server.loop, server.serving.limits, unix=unix, **kwargs)
     guards = (server.guard, server.serving.introducers)
     given = (factory, sockets, kwargs["backlog"], server.logger, *guards)
     acceptor: Acceptor

@@ -218,13 +218,12 @@ class Tcp(Outlet):
                 return 0
             if n == len(data):
                 return 0
-            if n > 0:
-                data = data[n:]
             self.backlog = [data]
+            self.offset = n = max(n, 0)
             self._watch(self.mask | WRITE)
         else:
             self.backlog.append(data)
-        self._grew(len(data))
+        self._grew(len(data) - n)
         return 0
 
     def writelines(self, pieces: list[bytes]) -> None:

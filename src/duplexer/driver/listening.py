@@ -8,10 +8,13 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from duplexer.driver.sockopts import set_options
+
 if TYPE_CHECKING:
     import logging
     from collections.abc import Mapping, Sequence
 
+    from duplexer.limits import Limits
     from duplexer.policy.guard import Guard
 
 __all__ = ["PAUSE", "Shortage", "check_place", "listening_sockets"]
@@ -55,8 +58,9 @@ def check_place(where: tuple[Any, int | None], own: Mapping[str, Any], other: st
 def listening_sockets(
     host: str | Sequence[str] | None,
     port: int | None,
+    limits: Limits,
     *,
-    backlog: int,
+    backlog: int | None = None,
     family: int = 0,
     path: str | os.PathLike[str] | None = None,
     reuse_port: bool = False,
@@ -77,8 +81,9 @@ def listening_sockets(
         else:
             _bind_all(found, _addresses(host, port or 0, family), reuse_port)
         for one in found:
-            one.listen(backlog)
+            one.listen(backlog or limits.backlog)
             one.setblocking(False)
+            set_options(one, limits)
     except BaseException:
         for one in found:
             one.close()

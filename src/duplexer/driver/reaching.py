@@ -12,6 +12,7 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 from duplexer.driver.eyeballs import Candidate, Race, candidates, literal
+from duplexer.driver.sockopts import set_options
 from duplexer.driver.steps import Resolve
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from duplexer.driver.opening import Opening
     from duplexer.driver.steps import Connect
     from duplexer.driver.turns import Turn
+    from duplexer.limits import Limits
 
 __all__ = ["Await", "Begin", "reach", "resolve"]
 
@@ -60,7 +62,8 @@ def reach(
     """
     where = step.where
     if where.sock is not None:
-        return _checked(where.sock)
+        set_options(_checked(where.sock), opening.base.limits)
+        return where.sock  # type: ignore[no-any-return]
     if step.turn_at is not None:
         turn = opening.take_turn(step.turn_at, ring)
         while turn is not None and not turn.granted:
@@ -71,7 +74,7 @@ def reach(
         found = yield from resolve(where)
     own, limits = opening.base.own, opening.base.limits
     delay = own.get("happy_eyeballs_delay", limits.happy_eyeballs_delay)
-    field = _Field(Race(found, delay, own.get("interleave") or 1))
+    field = _Field(Race(found, delay, own.get("interleave") or 1), limits)
     their_own = step.turn_at is None
 
     def take_turn(address: Any) -> Turn | None:
@@ -103,8 +106,9 @@ def resolve(where: Any) -> Generator[Resolve, Any, list[Candidate]]:
 class _Field:
     """Who runs in ``race``: in line for a turn, or trying."""
 
-    def __init__(self, race: Race) -> None:
+    def __init__(self, race: Race, limits: Limits) -> None:
         self.race = race
+        self._limits = limits
         self._in_line: list[tuple[Candidate, Turn]] = []
         self._trying: dict[socket.socket, tuple[Candidate, Turn | None]] = {}
 
@@ -142,7 +146,7 @@ class _Field:
 
     def _begin(self, candidate: Candidate, turn: Turn | None) -> Generator[Begin, Any, None]:
         try:
-            sock = _socket_for(candidate)
+            sock = _socket_for(candidate, self._limits)
         except OSError as exc:
             self._fail(candidate, turn, exc)
             return
@@ -166,12 +170,11 @@ class _Field:
                 turn.leave()
 
 
-def _socket_for(candidate: Candidate) -> socket.socket:
+def _socket_for(candidate: Candidate, limits: Limits) -> socket.socket:
     sock = socket.socket(candidate.family, candidate.type, candidate.proto)
     try:
         sock.setblocking(False)
-        if not isinstance(candidate.address, (str, bytes)):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        set_options(sock, limits)
         if candidate.local is not None:
             sock.bind(candidate.local)
     except BaseException:

@@ -103,8 +103,7 @@ class Server(ServeBase, Roster):
         self._acceptor: threading.Thread | None = None
         self._bell, self._ear = socket.socketpair()
         try:
-            own = {"backlog": self.limits.backlog, **self.own}
-            self.sockets = tuple(listening_sockets(*self.where, **own))
+            self.sockets = tuple(listening_sockets(*self.where, self.limits, **self.own))
         except BaseException:
             self._bell.close()
             self._ear.close()

@@ -78,8 +78,6 @@ class Wire:
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(HAS_FLAGS)
-        if sock.family != getattr(socket, "AF_UNIX", None):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
         self._fd = netio.by_descriptor(sock) if HAS_FLAGS else -1
         self._recv_into = sock.recv_into

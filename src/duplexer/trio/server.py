@@ -238,10 +238,8 @@ class serve(ServeBase):  # noqa: N801 - a verb, as in ``websockets``
         listeners = self.own.get("listeners")
         if listeners is not None:
             return list(listeners)
-        backlog = self.own.get("backlog") or self.limits.backlog
-        listen = functools.partial(
-            listening_sockets, *self.where, backlog=backlog, path=self.own.get("path")
-        )
+        own: Any = {name: self.own.get(name) for name in ("backlog", "path")}
+        listen = functools.partial(listening_sockets, *self.where, self.limits, **own)
         return [
             trio.SocketListener(trio.socket.from_stdlib_socket(sock))
             for sock in await trio.to_thread.run_sync(listen)

@@ -14,10 +14,12 @@ from duplexer.driver.listening import Shortage, check_place, listening_sockets
 from duplexer.limits import Limits
 from duplexer.policy.guard import Guard
 
+LIMITS = Limits(backlog=5)
+
 
 @contextlib.contextmanager
 def listening(*args: Any, **kwargs: Any) -> Any:
-    sockets = listening_sockets(*args, **{"backlog": 5, **kwargs})
+    sockets = listening_sockets(*args, LIMITS, **kwargs)
     try:
         yield sockets
     finally:
@@ -51,7 +53,7 @@ def test_a_port_is_shared_on_request_alone() -> None:
         with listening(*first.getsockname(), reuse_port=True) as (second,):
             assert first.getsockname() == second.getsockname()
         with pytest.raises(OSError, match="cannot listen on") as caught, listening("127.0.0.1", 0):
-            listening_sockets(*first.getsockname(), backlog=5)
+            listening_sockets(*first.getsockname(), LIMITS)
         assert caught.value.errno == errno.EADDRINUSE
 
 
@@ -65,7 +67,7 @@ def test_a_family_that_the_kernel_does_not_know_is_passed_over(monkeypatch: Any)
         reach(sock)
     del found[1]
     with pytest.raises(OSError, match=r".+") as caught:
-        listening_sockets("name", 0, backlog=5)
+        listening_sockets("name", 0, LIMITS)
     assert caught.value.errno == errno.EAFNOSUPPORT
 
 
@@ -78,7 +80,7 @@ def test_a_socket_that_was_left_behind_makes_way(tmp_path: Any) -> None:
     document = tmp_path / "document"
     document.write_text("keep me")
     with pytest.raises(OSError, match=r".+"):
-        listening_sockets(None, None, path=str(document), backlog=5)
+        listening_sockets(None, None, LIMITS, path=str(document))
     assert document.read_text() == "keep me"
 
 
@@ -92,7 +94,7 @@ def test_one_of_ones_own() -> None:
 
 def test_what_cannot_be_bound_leaves_nothing_open(recwarn: Any) -> None:
     with pytest.raises(OSError, match="cannot listen on"):
-        listening_sockets(["127.0.0.1", "192.0.2.1"], 0, backlog=5)
+        listening_sockets(["127.0.0.1", "192.0.2.1"], 0, LIMITS)
 
 
 @pytest.mark.parametrize(
