@@ -99,6 +99,7 @@ def test_a_tenth_that_misbehaves_harms_nobody_else() -> None:
                 assert stream is not None
                 stream.close()
     told = {"phases": phases, "sent away": sent_away, "empty": empty, "states": states}
+    print(json.dumps(told))  # to be read with `pytest -s`
     for phase in phases["quiet"] + phases["noisy"]:
         assert phase["wrong"] == 0 and phase["lost"] == [], told
         assert phase["echoes"] > 0, told
