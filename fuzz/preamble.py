@@ -1,7 +1,7 @@
-"""What a proxy says before the first byte, and in the headers after it, of any bytes.
+"""What those next to us say with lengths of their own: a proxy before the first byte, and workers.
 
-Oracle: a PROXY header, or InvalidMessage; the same however it is cut; nothing is taken that
-follows. In headers: an answer, and never an address that no trusted proxy has named.
+Oracle: a PROXY header, or InvalidMessage; parcels that are the same when they are packed again, or
+ValueError; the same however they are cut; nothing is taken that follows.
 """
 
 # ruff: noqa: PT017
@@ -11,15 +11,9 @@ import ipaddress
 
 from duplexer.carriers.preamble import Preamble
 from duplexer.errors import InvalidMessage
-from duplexer.http.headers import Headers
-from duplexer.policy.forwarded import TrustedProxies
+from duplexer.workers.parcels import Unpacker, pack
 
 LIMIT = 600
-PEER = ("10.0.0.1", 1)
-FAMILIES = [
-    TrustedProxies(["10.0.0.0/8"], header=header, believes=("for", "proto", "host"))
-    for header in ("X-Forwarded", "Forwarded")
-]
 
 
 def read(data: bytes, step: int) -> tuple[object, ...]:
@@ -39,15 +33,21 @@ def read(data: bytes, step: int) -> tuple[object, ...]:
     return preamble.done, preamble.source, taken
 
 
-def forwarded(text: str) -> None:
-    for trusted in FAMILIES:
-        headers = Headers([(f"{trusted.header}-For", text), ("Forwarded", text)])
-        address, port = trusted.client(PEER, headers).address
-        assert str(ipaddress.ip_address(address)) == address and 0 <= port < 100_000
-        assert trusted.client(("192.0.2.1", 1), headers) == (("192.0.2.1", 1), None, None)
+def parcels(data: bytes, step: int) -> list[tuple[int, bytes, bytes]] | None:
+    unpacker = Unpacker(LIMIT)
+    found: list[tuple[int, bytes, bytes]] = []
+    try:
+        for at in range(0, len(data), step):
+            found += unpacker.feed(data[at : at + step])
+    except ValueError as error:
+        assert str(error)
+        return None
+    packed = b"".join(pack(*parcel) for parcel in found)
+    assert data.startswith(packed) and all(len(name) + len(rest) < LIMIT for _, name, rest in found)
+    return found
 
 
 def target(data: bytes) -> None:
-    whole = read(data, len(data) or 1)
-    assert read(data, 1) == whole
-    forwarded("".join(char for char in data.decode("latin-1") if char.isprintable()))
+    step = len(data) or 1
+    assert read(data, 1) == read(data, step)
+    assert parcels(data, 1) == parcels(data, step)

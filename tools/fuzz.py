@@ -43,7 +43,11 @@ def load_target(name: str) -> Target:
     spec = importlib.util.spec_from_file_location(f"fuzz_{name}", FUZZ / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.path.append(str(FUZZ))  # for what targets share
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(FUZZ))
     target: Target = module.target
     return target
 

@@ -162,7 +162,11 @@ def test_no_regular_expression_sees_what_a_peer_sent():
     """The only patterns are the user's own, of origins (and ``fullmatch`` is theirs to bound)."""
     root = Path(duplexer.__file__).parent
     users = set()
-    for path in [*root.glob("http/*.py"), *root.glob("handshake/*.py"), *root.glob("core/*.py")]:
+    folders = ("http", "handshake", "core", "policy")
+    for path in [path for folder in folders for path in root.glob(f"{folder}/*.py")]:
+        if path.name in ("patterns.py", "router.py"):  # these match paths by segments
+            assert "import re\n" not in path.read_text()
+            continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute) and node.attr in ("match", "fullmatch", "search"):
                 users.add(path.name)

@@ -24,7 +24,7 @@ from duplexer.http.headers import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Challenge", "PasswordAuth", "parse_challenges"]
+__all__ = ["Challenge", "PasswordAuth", "parse_challenges", "read_quoted"]
 
 #: ``token68`` of RFC 9110 11.2, without the padding.
 _TOKEN68_BYTES = bytes(sorted({*TOKEN_BYTES, *b"/"} - {*b"!#$%&'*^`|"}))
@@ -129,10 +129,19 @@ def _add_parameter(challenge: Challenge, item: str, name: str, header: str) -> N
 
 
 def _unquoted(text: str) -> str | None:
-    """What a quoted-string (RFC 9110 5.6.4) says; ``None`` if ``text`` is more than one."""
+    """What a quoted-string says; ``None`` if ``text`` is more than one."""
+    content, end = read_quoted(text, 1) or ("", 0)
+    return content if end == len(text) else None
+
+
+def read_quoted(text: str, start: int) -> tuple[str, int] | None:
+    """What a quoted-string (RFC 9110 5.6.4) says whose quote is before ``start``, and its end.
+
+    ``None`` for one that is not closed.
+    """
     content = []
     escaped = False
-    for i in range(1, len(text)):
+    for i in range(start, len(text)):
         char = text[i]
         if escaped or char not in '"\\':
             content.append(char)
@@ -140,7 +149,7 @@ def _unquoted(text: str) -> str | None:
         elif char == "\\":
             escaped = True
         else:
-            return "".join(content) if i == len(text) - 1 else None
+            return "".join(content), i + 1
     return None
 
 

@@ -13,9 +13,9 @@ trusted proxies who speak. What is before that anybody can have written.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from duplexer.http.auth import read_quoted
 from duplexer.policy.networks import Networks, parse_address
 
 if TYPE_CHECKING:
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from duplexer.http.headers import Headers
 
 __all__ = ["Client", "TrustedProxies"]
-
-
-#: None, a number, or one that is hidden (RFC 7239 6.3).
-_PORT = re.compile(r"(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?")
 
 
 class Client(NamedTuple):
@@ -94,11 +90,18 @@ def _node(text: str) -> tuple[str, int] | None:
         host, rest = text.partition(":")[0], text[text.index(":") :]
     else:
         host, rest = text, ""
-    address = parse_address(host)
-    if address is None or not _PORT.fullmatch(rest):
+    address, port = parse_address(host), _port(rest)
+    return None if address is None or port is None else (str(address), port)
+
+
+def _port(text: str) -> int | None:
+    """``:80``; 0 for none, and for one that is hidden (RFC 7239 6.3)."""
+    if not text or (text.startswith(":_") and len(text) > 2):
+        return 0
+    digits = text[1:]
+    if text[0] != ":" or not (digits.isascii() and digits.isdigit()) or len(digits) > 5:
         return None
-    port = rest[1:]
-    return str(address), int(port) if port.isdigit() else 0
+    return int(digits) if int(digits) < 65536 else None
 
 
 def _x_forwarded(headers: Headers) -> list[dict[str, str]]:
@@ -120,34 +123,51 @@ def _values(headers: Headers, name: str) -> list[str]:
 
 def _forwarded(headers: Headers) -> list[dict[str, str]]:
     """The elements of ``Forwarded``; one that cannot be read says nothing, and ends the trust."""
-    hops = []
-    for line in headers.get_all("Forwarded"):
-        for element in _split(line, ","):
-            hop: dict[str, str] = {}
-            for pair in _split(element, ";"):
-                name, _, value = pair.strip(" \t").partition("=")
-                if value[:1] == '"':
-                    value = value[1:-1].replace("\\", "") if value[-1:] == '"' else ""
-                name = name.lower()
-                if name in hop:  # twice in one element: nobody's word (RFC 7239 4)
-                    hop = {}
-                    break
-                hop[name] = value
-            hops.append(hop)
+    return [hop for line in headers.get_all("Forwarded") for hop in _elements(line)]
+
+
+def _elements(line: str) -> list[dict[str, str]]:
+    """Those of one line, which says nothing at all if its quotes make no sense.
+
+    For a client may have written its beginning, and a quote that is open there would take in what
+    the proxy has appended.
+    """
+    hops: list[dict[str, str]] = []
+    hop: dict[str, str] = {}
+    is_twice, end = False, -1
+    while end < len(line):
+        pair = _pair(line, end + 1)
+        if pair is None:
+            return [{}]
+        name, value, end = pair
+        if name:
+            is_twice = is_twice or name in hop
+            hop[name] = value
+        if line[end : end + 1] != ";":
+            hops.append({} if is_twice else hop)  # nobody's word (RFC 7239 4)
+            hop, is_twice = {}, False
     return hops
 
 
-def _split(text: str, separator: str) -> list[str]:
-    """``text`` at each ``separator`` outside quotes."""
-    found, start, quoted, escaped = [], 0, False, False
-    for i, char in enumerate(text):
-        if escaped:
-            escaped = False
-        elif quoted and char == "\\":
-            escaped = True
-        elif char == '"':
-            quoted = not quoted
-        elif char == separator and not quoted:
-            found.append(text[start:i])
-            start = i + 1
-    return [*found, text[start:]]
+def _pair(line: str, start: int) -> tuple[str, str, int] | None:
+    """Name and value of the pair that begins there, and where it ends; ``None`` for odd quotes."""
+    end = _end(line, start, '=",;')
+    name, value = line[start:end].strip(" \t").lower(), ""
+    if line[end : end + 2] == '="':
+        quoted = read_quoted(line, end + 2)
+        if quoted is None:
+            return None
+        value, start = quoted
+        end = _end(line, start, '",;')
+        if line[start:end].strip(" \t"):
+            return None
+    elif line[end : end + 1] == "=":
+        start = end + 1
+        end = _end(line, start, '",;')
+        value = line[start:end].strip(" \t")
+    return None if line[end : end + 1] == '"' else (name, value, end)
+
+
+def _end(line: str, start: int, stops: str) -> int:
+    """Where the first of ``stops`` is, or the end of the line."""
+    return next((i for i in range(start, len(line)) if line[i] in stops), len(line))

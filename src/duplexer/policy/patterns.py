@@ -5,7 +5,7 @@ segment of its own; nothing is made equal that was written differently. What is 
 a whole segment:
 
 ========  ====================================================================================
-str       one segment that is not empty, decoded (UTF-8, no control characters)
+str       one segment that is not empty, decoded (UTF-8, no control characters, one line)
 int       a number from 0 that is written without leading zeros, of at most 18 digits
 uuid      a :class:`uuid.UUID` in its usual form
 path      all the rest, at least one segment, none of them empty, ``.`` or ``..``; comes last
@@ -14,12 +14,16 @@ path      all the rest, at least one segment, none of them empty, ``.`` or ``..`
 
 from __future__ import annotations
 
+import unicodedata
 import urllib.parse
 import uuid
 from collections.abc import Callable
 from typing import Any
 
 __all__ = ["Pattern", "text_of"]
+
+#: Control characters, and what else ends a line: names of rooms stand in logs.
+_UNFIT = ("Cc", "Zl", "Zp")
 
 
 def text_of(segment: str) -> str | None:
@@ -30,9 +34,7 @@ def text_of(segment: str) -> str | None:
         text = urllib.parse.unquote(segment, errors="strict")
     except UnicodeDecodeError:
         return None
-    if any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in text):
-        return None
-    return text
+    return None if any(unicodedata.category(char) in _UNFIT for char in text) else text
 
 
 def _str(segment: str) -> str | None:

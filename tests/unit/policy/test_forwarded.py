@@ -41,6 +41,7 @@ def told(headers: list[tuple[str, str]], peer: Any = PROXY, **options: Any) -> C
         (["192.0.2.1, "], PROXY),
         (["192.0.2.1:"], PROXY),
         (["192.0.2.1:http"], PROXY),
+        (["192.0.2.1:65536"], PROXY),
         (["[192.0.2.1]80"], PROXY),
         (["example.com"], PROXY),
         (["a" * 5000], PROXY),
@@ -110,6 +111,8 @@ def test_each_hop_has_its_own() -> None:
         (["for=192.0.2.1:_obscured"], Client(("192.0.2.1", 0))),
         (["for=192.0.2.1, for=192.0.2.2;for=192.0.2.3"], Client(PROXY)),
         (['for="192.0.2.1'], Client(PROXY)),
+        (['for="192.0.2.1" ; host="a\\"\\\\"'], Client(("192.0.2.1", 0), None, 'a"\\')),
+        (["for=192.0.2.1;;proto=http;"], Client(("192.0.2.1", 0), False)),
         (["proto=https"], Client(PROXY, True)),
         (["", ",,", ";=;"], Client(PROXY)),
     ],
@@ -134,3 +137,15 @@ def test_forwarded(lines: list[str], client: Client) -> None:
 def test_what_makes_no_sense_is_refused(networks: Any, options: Any, error: str) -> None:
     with pytest.raises((TypeError, ValueError), match=error):
         TrustedProxies(networks, **options)
+
+
+@pytest.mark.parametrize(
+    "forged", ['for=198.51.100.7;x="', 'for=198.51.100.7;x="\\', 'x="a"b', '"']
+)
+def test_an_open_quote_does_not_take_in_what_the_proxy_says(forged: str) -> None:
+    for said in ("for=192.0.2.1", 'for="[2001:db8::1]:80";proto=https'):
+        headers = [("Forwarded", f"{forged}, {said}")]
+        assert told(headers, header="Forwarded", believes=EVERYTHING) == Client(PROXY)
+        headers = [("Forwarded", forged), ("Forwarded", said)]
+        address, _, _ = told(headers, header="Forwarded", believes=EVERYTHING)
+        assert address[0] in ("192.0.2.1", "2001:db8::1")

@@ -52,6 +52,7 @@ def test_what_matches(pattern, path, parameters):
         ("/rooms/{room}", "/rooms/%ff"),
         ("/rooms/{room}", "/rooms/%00"),
         ("/rooms/{room}", "/rooms/a%0d%0ab"),
+        ("/rooms/{room}", "/rooms/a%E2%80%A8b"),
         ("/{n:int}", "/-1"),
         ("/{n:int}", "/+1"),
         ("/{n:int}", "/01"),
