@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -99,7 +100,7 @@ def test_a_tenth_that_misbehaves_harms_nobody_else() -> None:
                 assert stream is not None
                 stream.close()
     told = {"phases": phases, "sent away": sent_away, "empty": empty, "states": states}
-    print(json.dumps(told))  # to be read with `pytest -s`
+    sys.stdout.write(json.dumps(told) + "\n")  # to be read with `pytest -s`
     for phase in phases["quiet"] + phases["noisy"]:
         assert phase["wrong"] == 0 and phase["lost"] == [], told
         assert phase["echoes"] > 0, told

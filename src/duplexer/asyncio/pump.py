@@ -333,7 +333,7 @@ class Wire(Source):
         loses no message. Raises :exc:`~duplexer.errors.ConnectionClosed` when there will be none,
         :exc:`~duplexer.errors.ConcurrencyError` when another task receives.
         """
-        if decode is not None:
+        if decode is not None or self.lost:  # what it kept then, nothing would let go of
             return Receiving(self, False, decode)
         if self._receiving is None:
             self._receiving = Receiving(self, False, None)
@@ -343,6 +343,8 @@ class Wire(Source):
         return self
 
     def __anext__(self) -> Any:
+        if self.lost:
+            return Receiving(self, True, None)
         if self._iterating is None:
             self._iterating = Receiving(self, True, None)
         return self._iterating

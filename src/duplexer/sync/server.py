@@ -272,12 +272,12 @@ class Server(ServeBase, Roster):
             if self.closing:
                 connection.close(*self.closed_with)
                 return
-            error = None
             try:
                 self._surroundings.copy().run(self.handler, connection)
+                code = 1000
             except BaseException as exc:  # noqa: BLE001 - the user's code: it is logged
-                error = exc
-            connection.close(close_code_after(connection, error))
+                code = close_code_after(connection, exc)
+            connection.close(code)
         except Exception:
             self.logger.exception("connection failed")
         finally:

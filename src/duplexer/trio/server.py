@@ -193,12 +193,12 @@ class Server(Roster):
             if self.closing:
                 connection.start_close(*self.closed_with)
             else:
-                error = None
                 try:
                     await self.base.handler(connection)
+                    code = 1000
                 except Exception as exc:  # noqa: BLE001 - the user's code: it is logged
-                    error = exc
-                connection.start_close(close_code_after(connection, error))
+                    code = close_code_after(connection, exc)
+                connection.start_close(code)
             await connection.wait_closed()
 
 
