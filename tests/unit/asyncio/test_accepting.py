@@ -54,7 +54,7 @@ class Accepted:
 
 async def start(accepted: Accepted, **kwargs: Any) -> accepting.Acceptor:
     loop = asyncio.get_running_loop()
-    sockets = await accepting.listen(loop, unix=False, host="127.0.0.1", port=0, **kwargs)
+    sockets = await accepting.listen(loop, Limits(), unix=False, host="127.0.0.1", port=0, **kwargs)
     poller = tcp.Poller(loop, pump_of(loop).buffer)
     logger = logging.getLogger("duplexer.test")
     acceptor = accepting.Acceptor(loop, poller, accepted, sockets, 10, logger)
@@ -145,12 +145,14 @@ async def test_a_connection_that_cannot_be_made_costs_no_descriptor() -> None:
 async def test_a_socket_that_is_given_is_used_itself() -> None:
     loop = asyncio.get_running_loop()
     with socket.create_server(("127.0.0.1", 0)) as given:
-        assert await accepting.listen(loop, unix=False, sock=given, host=None, port=None) == [given]
+        assert await accepting.listen(
+            loop, Limits(), unix=False, sock=given, host=None, port=None
+        ) == [given]
         with pytest.raises(ValueError, match="cannot be given together"):
-            await accepting.listen(loop, unix=False, sock=given, host="127.0.0.1", port=1)
+            await accepting.listen(loop, Limits(), unix=False, sock=given, host="127.0.0.1", port=1)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wrong:
         with pytest.raises(ValueError, match="a stream socket was expected"):
-            await accepting.listen(loop, unix=False, sock=wrong)
+            await accepting.listen(loop, Limits(), unix=False, sock=wrong)
 
 
 @pytest.mark.parametrize("epoll", [True, False])
