@@ -132,6 +132,7 @@ class Limits:
     max_groups: int = 1000  #: that one connection may be in
     bus_queue: int = 8 * MiB  #: bytes of broadcasts waiting for another worker; beyond: dropped
     bus_message: int = 16 * MiB  #: of one broadcast to other workers; beyond: ValueError
+    bus_timeout: float = 2.0  #: for other workers to give their metrics; then left out of a scrape
     worker_backoff: float = 0.5  #: before a worker that crashed again is replaced; doubles ...
     worker_backoff_max: float = 30.0  #: ... up to this ...
     worker_steady: float = 10.0  #: ... until one has lived so long

@@ -139,9 +139,13 @@ async def test_one_server_takes_over_from_another_under_traffic(tmp_path: Path) 
 
 async def test_a_worker_that_is_killed(tmp_path: Path) -> None:
     write_module(tmp_path, "app", LEDGER.replace("version {VERSION}", "{os.getpid()}"))
-    with server("serve", "app:handle", "--workers", "2", cwd=tmp_path) as (running, uri):
+    arguments = ("--workers", "2", "--metrics", "--limit", f"bus_timeout={PATIENCE}")
+    with server("serve", "app:handle", *arguments, cwd=tmp_path) as (running, uri):
         clients, tasks = begin(uri, 4)
         await all_go_on(clients)
+        page = await get(uri, "/metrics")
+        assert page.count(b'\nduplexer_connections{worker="') == 2
+        assert b'\nduplexer_workers{answered="yes"} 2\n' in page
         victim = int(clients[0].versions[-1])
         os.kill(victim, signal.SIGKILL)
         await until(lambda: all(int(each.versions[-1]) != victim for each in clients))
@@ -158,18 +162,22 @@ async def test_health_and_the_access_log(tmp_path: Path) -> None:
     write_module(tmp_path, "app", LEDGER)
     with server("serve", "app:handle", "--access-log", "--metrics", cwd=tmp_path) as (running, uri):
         for path in ("/healthz", "/readyz", "/metrics"):
-            reader, writer = await asyncio.open_connection(*where(uri))
-            writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
-            answer = await asyncio.wait_for(reader.read(), PATIENCE)
-            assert answer.startswith(b"HTTP/1.1 200 ")
-            writer.close()
-            await writer.wait_closed()
+            assert (await get(uri, path)).startswith(b"HTTP/1.1 200 ")
         async with connect(f"{uri}/chat?token=secret", proxy=None) as ws:
             await ws.recv()
         for line in (r'"GET /readyz" 200', r'"GET /chat" 101', r'"GET /chat" closed 1000'):
             await asyncio.to_thread(running.wait_for, line)
         _, output, errors = await asyncio.to_thread(running.stop)
         assert "secret" not in output + errors
+
+
+async def get(uri: str, path: str) -> bytes:
+    reader, writer = await asyncio.open_connection(*where(uri))
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+    answer = await asyncio.wait_for(reader.read(), PATIENCE)
+    writer.close()
+    await writer.wait_closed()
+    return answer
 
 
 def where(uri: str) -> tuple[str, int]:

@@ -33,7 +33,8 @@ Handler = Callable[[Request], Response | Awaitable[Response]]
 class Target:
     """What answers one request: ``call(request)`` gives a response, or an awaitable of one.
 
-    ``blocking``: it reads files, so a front that runs an event loop calls it in a thread.
+    ``blocking``: it reads files, so a front that runs an event loop calls it in a thread. What
+    that gives may be an awaitable too, which is then awaited in the loop.
     """
 
     call: Handler

@@ -138,7 +138,7 @@ _OPTIONS = (
         "--metrics/--no-metrics",
         default=False,
         show_default=True,
-        help="Answer /metrics with numbers for Prometheus; of the worker that is asked.",
+        help="Answer /metrics with numbers for Prometheus, of all workers.",
     ),
     click.option(
         "--access-log/--no-access-log",
@@ -263,7 +263,7 @@ class _Site:
             raise bind_failure(error, listen.host, listen.port) from None
         return bound
 
-    def make(self, context: Certificates | None, place: int | None = None) -> serve:
+    def make(self, context: Certificates | None) -> serve:
         """The server, with the user's handler."""
         handler, options = self.load()
         operation = self.operation
@@ -279,7 +279,7 @@ class _Site:
         if operation.access_log:
             observers.append(AccessLog(sys.stdout))
         if operation.metrics:
-            metrics = Metrics(None if place is None else {"worker": str(place)})
+            metrics = Metrics()
             observers.append(metrics)
             http = {"/metrics": metrics, **http}
         trusted = operation.trusted_proxies
@@ -322,14 +322,22 @@ class _Site:
                 )
             )
 
-    def run_one(self, place: int, channel: socket.socket) -> int:
+    def run_one(self, place: int, channel: socket.socket, number: int) -> int:
         """In a worker: nothing of the user's was imported before, so that it is the newest."""
         try:
             context = self.listen.tls()
-            serving = self.make(context, place)
+            serving = self.make(context)
             sockets = self.places[place]
             with asyncio.Runner(loop_factory=loop_factory(self.listen.uvloop)) as runner:
-                runner.run(work(lambda: serving, self.leaving, sockets=sockets, channel=channel))
+                runner.run(
+                    work(
+                        lambda: serving,
+                        self.leaving,
+                        sockets=sockets,
+                        channel=channel,
+                        number=number,
+                    )
+                )
         except click.ClickException as failure:
             failure.show()
             return failure.exit_code

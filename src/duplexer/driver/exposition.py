@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["CONTENT_TYPE", "Histogram", "Page"]
+__all__ = ["CONTENT_TYPE", "Histogram", "Page", "together"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -73,6 +73,19 @@ class Page:
 
     def __str__(self) -> str:
         return "\n".join(self._lines) + "\n"
+
+
+def together(pages: Iterable[str]) -> str:
+    """One page of several, whose samples differ by a label: a family may come only once in it."""
+    families: dict[tuple[str, str], list[str]] = {}
+    for page in pages:
+        for family in f"\n{page}".split("\n# HELP ")[1:]:
+            about, kind, *samples = family.rstrip("\n").split("\n")
+            families.setdefault((about, kind), []).extend(samples)
+    return "".join(
+        "\n".join((f"# HELP {about}", kind, *samples, ""))
+        for (about, kind), samples in families.items()
+    )
 
 
 def _escaped(text: str) -> str:

@@ -13,20 +13,23 @@ from collections import Counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from duplexer.driver.exposition import CONTENT_TYPE, Histogram, Page
-from duplexer.driver.observing import Observer
+from duplexer.driver.exposition import CONTENT_TYPE, Histogram, Page, together
+from duplexer.driver.observing import Observer, Observers
 from duplexer.http.headers import Headers
 from duplexer.http.messages import Response, make_response
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from duplexer.core.session import Session
     from duplexer.http.messages import Request
     from duplexer.policy.guard import Guard
 
-__all__ = ["Metrics"]
+    #: Asks the other workers for their pages: those that came, and how many did not.
+    Others = Callable[[], Awaitable[tuple[Sequence[str], int]]]
+
+__all__ = ["Metrics", "metrics_among"]
 
 #: Seconds, of what should take none of them.
 _SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -45,7 +48,8 @@ class Metrics(Observer):
         serve(handler, ..., observer=metrics, http={"/metrics": metrics})
 
     One object may serve several servers of the process: it adds them up. ``labels`` are added to
-    every sample, such as ``{"worker": "3"}``. The names are in the reference.
+    every sample, such as ``{"site": "paris"}``. Of :func:`~duplexer.workers.running.run` with
+    workers, whichever is scraped answers for all: a label ``worker`` tells them apart.
 
     Raises ``ValueError`` for a label that Prometheus does not take.
     """
@@ -58,6 +62,8 @@ class Metrics(Observer):
             if not _LABEL.fullmatch(name) or name.startswith("__"):
                 raise ValueError(f"this cannot be the name of a label: {name!r}")
         self._labels = {name: str(value) for name, value in (labels or {}).items()}
+        self._others: Others | None = None
+        self._started = time.time()
         self._lock = threading.Lock()
         self._open: dict[Any, float] = {}  # connection → when it was opened
         self._guards: list[Guard] = []
@@ -71,6 +77,14 @@ class Metrics(Observer):
         self._late = Histogram(_SHORT)
         self._handled = Histogram(_SHORT)
         self._lag = Histogram(_SHORT)
+
+    def join(self, worker: int, others: Others) -> None:
+        """This process is a worker, of this number; ``others`` asks the others for their pages.
+
+        To be called before it serves. ``others()`` gives the pages, and how many did not answer.
+        """
+        self._labels["worker"] = str(worker)
+        self._others, self._started = others, time.time()
 
     # -- what is told ----------------------------------------------------------------------------
 
@@ -132,13 +146,15 @@ class Metrics(Observer):
 
     # -- what is asked ---------------------------------------------------------------------------
 
-    def __call__(self, request: Request) -> Response:  # the route
-        """The answer to Prometheus."""
-        headers = Headers([("Cache-Control", "no-store")])
-        return make_response(200, self.render().encode(), CONTENT_TYPE, headers)
+    def __call__(self, request: Request) -> Response | Awaitable[Response]:  # the route
+        """The answer to Prometheus; in a worker an awaitable of it."""
+        page = self.render()
+        if self._others is None:
+            return _response(page)
+        return _Gathering(self._labels, page, self._others)
 
     def render(self) -> str:
-        """All numbers, in the text format of Prometheus."""
+        """All numbers of this process, in the text format of Prometheus."""
         with self._lock:
             connections, totals = list(self._open), self._totals.copy()
         queued = waiting = congested = 0
@@ -170,6 +186,12 @@ class Metrics(Observer):
         return str(page)
 
     def _about_connections(self, page: Page, count: int) -> None:
+        page.family(
+            "duplexer_start_time_seconds",
+            "gauge",
+            "When counting began, since the epoch.",
+            [({}, self._started)],
+        )
         page.family("duplexer_connections", "gauge", "Open connections.", [({}, count)])
         page.family("duplexer_connections_total", "counter", "Opened so far.", [({}, self._opened)])
         page.family(
@@ -214,6 +236,41 @@ class Metrics(Observer):
             "duplexer_message_seconds", "Handling of a message by dispatch().", self._handled
         )
         page.histogram("duplexer_loop_lag_seconds", "Lateness of the event loop.", self._lag)
+
+
+class _Gathering:
+    """The numbers of all workers: to be awaited in the event loop, or forgotten."""
+
+    def __init__(self, labels: Mapping[str, str], page: str, others: Others) -> None:
+        self._labels = {name: text for name, text in labels.items() if name != "worker"}
+        self._page = page
+        self._others = others
+
+    def __await__(self) -> Generator[Any, Any, Response]:
+        return self._gather().__await__()
+
+    async def _gather(self) -> Response:
+        pages, silent = await self._others()
+        about = Page(self._labels)
+        about.family(
+            "duplexer_workers",
+            "gauge",
+            "Worker processes, by whether they gave their numbers in time.",
+            [({"answered": "yes"}, 1 + len(pages)), ({"answered": "no"}, silent)],
+        )
+        return _response(together([str(about), self._page, *pages]))
+
+
+def _response(page: str) -> Response:
+    headers = Headers([("Cache-Control", "no-store")])
+    return make_response(200, page.encode(), CONTENT_TYPE, headers)
+
+
+def metrics_among(observer: Observer | None) -> Iterator[Metrics]:
+    """Those among what a server was given as its ``observer``."""
+    for each in observer.observers if isinstance(observer, Observers) else (observer,):
+        if isinstance(each, Metrics):
+            yield each
 
 
 class _Timing:

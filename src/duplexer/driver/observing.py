@@ -72,54 +72,54 @@ class Observers(Observer):
     """Several of them."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
-        self._observers = tuple(observers)
+        self.observers = tuple(observers)
 
     def serves(self, guard: Guard) -> None:
         """See :class:`Observer`."""
-        for each in self._observers:
+        for each in self.observers:
             each.serves(guard)
 
     def opened(self, connection: Any) -> None:
         """See :class:`Observer`."""
-        for each in self._observers:
+        for each in self.observers:
             each.opened(connection)
 
     def refused(self, connection: Any, request: Request | None, status: int) -> None:
         """See :class:`Observer`."""
-        for each in self._observers:
+        for each in self.observers:
             each.refused(connection, request, status)
 
     def answered(self, connection: Any, request: Request, status: int) -> None:
         """See :class:`Observer`."""
-        for each in self._observers:
+        for each in self.observers:
             each.answered(connection, request, status)
 
     def ended(self, connection: Any) -> None:
         """See :class:`Observer`."""
-        for each in self._observers:
+        for each in self.observers:
             each.ended(connection)
 
     def pong(self, connection: Any, latency: float) -> None:
         """See :class:`Observer`."""
-        for each in self._observers:
+        for each in self.observers:
             each.pong(connection, latency)
 
     def sent_late(self, connection: Any, seconds: float) -> None:
         """See :class:`Observer`."""
-        for each in self._observers:
+        for each in self.observers:
             each.sent_late(connection, seconds)
 
     @contextlib.contextmanager
     def handling(self, connection: Any, message: Any) -> Iterator[None]:
         """See :class:`Observer`."""
         with contextlib.ExitStack() as stack:
-            for each in self._observers:
+            for each in self.observers:
                 stack.enter_context(each.handling(connection, message))
             yield
 
     def lagged(self, seconds: float) -> None:
         """See :class:`Observer`."""
-        for each in self._observers:
+        for each in self.observers:
             each.lagged(seconds)
 
 

@@ -1,7 +1,12 @@
 """The bus: what a worker tells the others, over a Unix socket to each of them.
 
-It never waits. What a worker does not take in time is dropped for it once ``Limits.bus_queue``
-bytes are waiting, counted on both sides, and said in both logs: nobody is deaf without knowing.
+Broadcasts never wait. What a worker does not take in time is dropped for it once
+``Limits.bus_queue`` bytes are waiting, counted on both sides, and said in both logs: nobody is deaf
+without knowing. A question waits for its answers, for ``Limits.bus_timeout``. Each worker has at
+most one question of a name for each other one, so that these need no bound of their own::
+
+    ask("0") ── ASK "0" ──→ answers["0"](), in a thread ── ANSWER "0", the text ──→ ask() returns
+        ╰── the link ends, or the time: not among the answers
 """
 
 from __future__ import annotations
@@ -13,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 from duplexer.asyncio.server import broadcast
 from duplexer.core.prepared import Prepared
 from duplexer.workers import groups
-from duplexer.workers.parcels import BINARY, MISSED, TEXT, Unpacker, missed, pack
+from duplexer.workers.parcels import ANSWER, ASK, BINARY, MISSED, TEXT, Unpacker, missed, pack
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from duplexer.limits import Limits
 
@@ -34,6 +40,7 @@ class Link(asyncio.Protocol):
         self._unpacker = Unpacker(bus.limits.bus_message + _WRAPPING)
         self._transport: Any = None
         self._missing = 0  # parcels dropped since the last one that was sent
+        self._asked: dict[bytes, asyncio.Future[bytes | None]] = {}  # what it has not answered yet
 
     def connection_made(self, transport: Any) -> None:
         """Part of asyncio's Protocol."""
@@ -62,12 +69,36 @@ class Link(asyncio.Protocol):
         for kind, name, message in self._unpacker.feed(data):
             if kind == MISSED:
                 self._bus.missed(Unpacker.count(message))
+            elif kind == ASK:
+                self._bus.be_asked(self, name)
+            elif kind == ANSWER:
+                asked = self._asked.pop(name, None)
+                if asked is not None:
+                    asked.set_result(message)
             else:
                 self._bus.deliver(name.decode(), message, kind == TEXT)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Part of asyncio's Protocol: the other worker has ended."""
         self._bus.links.discard(self)
+        for asked in self._asked.values():
+            asked.set_result(None)
+        self._asked.clear()
+
+    def ask(self, name: bytes) -> asyncio.Future[bytes | None]:
+        """The answer to come: empty if there is none, ``None`` if the worker has ended.
+
+        Who has not answered yet is not asked again: it is the same answer that all wait for.
+        """
+        asked = self._asked.get(name)
+        if asked is None:
+            asked = self._asked[name] = asyncio.get_running_loop().create_future()
+            self._transport.write(pack(ASK, name, b""))
+        return asked
+
+    def answer(self, name: bytes, text: bytes) -> None:
+        """Give the answer, for which the other one waits."""
+        self._transport.write(pack(ANSWER, name, text))
 
     def close(self) -> None:
         """Say no more."""
@@ -83,6 +114,9 @@ class Bus:
         self.links: set[Link] = set()
         self.dropped = 0  #: broadcasts that other workers did not take in time, in all
         self.lost = 0  #: broadcasts that did not reach us, in all
+        #: name of a question → what answers it, in a thread
+        self.answers: dict[str, Callable[[], str]] = {}
+        self._answering: set[asyncio.Task[None]] = set()
 
     async def join(self, sock: socket.socket) -> None:
         """There is one more worker, at the other end of ``sock``."""
@@ -109,6 +143,36 @@ class Bus:
         here = groups.members(name)
         if here:
             broadcast(tuple(here), Prepared(message, text))
+
+    async def ask(self, name: str) -> tuple[list[str], int]:
+        """What the other workers answer, and how many have not answered in time."""
+        asked = [link.ask(name.encode()) for link in self.links]
+        if not asked:
+            return [], 0
+        # wait() leaves what is late alone: another scrape may wait for the same answer.
+        done, late = await asyncio.wait(asked, timeout=self.limits.bus_timeout)
+        answers = [each.result() for each in done]
+        texts = [answer.decode() for answer in answers if answer]
+        return texts, len(late) + answers.count(b"")
+
+    def be_asked(self, link: Link, name: bytes) -> None:
+        """Another worker asks."""
+        task = asyncio.get_running_loop().create_task(self._answer(link, name))
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
+    async def _answer(self, link: Link, name: bytes) -> None:
+        text = b""
+        answer = self.answers.get(name.decode())
+        try:
+            if answer is not None:
+                text = (await asyncio.to_thread(answer)).encode()
+            if len(text) > self.limits.bus_message:
+                raise ValueError(f"{len(text)} bytes are too many (Limits.bus_message)")
+        except Exception:
+            self.logger.exception("another worker asked, and gets no answer")
+            text = b""
+        link.answer(name, text)
 
     def missed(self, count: int) -> None:
         """Another worker had ``count`` broadcasts for us that we did not take in time."""

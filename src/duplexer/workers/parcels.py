@@ -5,7 +5,8 @@
     length of what follows   kind    length of the name   name     data
           4 bytes           1 byte         2 bytes        ...       ...
 
-Data is a message of that ``kind`` to the group of that name, or how many were dropped.
+Data is a message of that ``kind`` to the group of that name, or how many were dropped; or the
+answer to the question of that name.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-__all__ = ["BINARY", "MISSED", "TEXT", "Unpacker", "missed", "pack"]
+__all__ = ["ANSWER", "ASK", "BINARY", "MISSED", "TEXT", "Unpacker", "missed", "pack"]
 
-TEXT, BINARY, MISSED = 1, 2, 3
+TEXT, BINARY, MISSED, ASK, ANSWER = 1, 2, 3, 4, 5
 
 _HEAD = struct.Struct(">IBH")
 _COUNT = struct.Struct(">Q")

@@ -45,12 +45,13 @@ def run(
         check_workers(workers)
         sockets, path = ([given] * workers, None) if given else sockets_for(serving, workers)
 
-        def one(place: int, channel: socket.socket) -> int:
+        def one(place: int, channel: socket.socket, number: int) -> int:
             told = work(
                 lambda: serving,
                 leaving,
                 sockets=sockets[place],
                 channel=channel,
+                number=number,
                 on_ready=on_ready,
             )
             with asyncio.Runner(loop_factory=loop_factory) as runner:
@@ -80,7 +81,7 @@ def check_workers(workers: int) -> None:
 
 
 def supervise(
-    one: Callable[[int, socket.socket], int],
+    one: Callable[[int, socket.socket, int], int],
     workers: int,
     serving: serve,
     leaving: Leaving,

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import logging
 import os
 import selectors
@@ -35,8 +36,9 @@ __all__ = ["Supervisor", "exit_status"]
 #: After which workers that were told to leave, and had their time, are killed.
 _MARGIN = 5.0
 
-#: What a worker runs: it is given the number of its place and its channel; gives its exit status.
-Work = Callable[[int, socket.socket], int]
+#: What a worker runs: it is given the number of its place, its channel and its own number; gives
+#: its exit status. Of a place there are two while one replaces the other, of a number there is one.
+Work = Callable[[int, socket.socket, int], int]
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -44,6 +46,7 @@ class Worker:
     """One process."""
 
     place: int
+    number: int
     pid: int
     channel: socket.socket
     started: float
@@ -173,27 +176,31 @@ class Supervisor:
             two.close()
         sys.stdout.flush()
         sys.stderr.flush()
+        taken = {each.number for each in self._workers}
+        number = next(number for number in itertools.count() if number not in taken)
         pid = os.fork()
         if not pid:
-            self._become_worker(place, theirs, ours)
+            self._become_worker(place, theirs, number, ours)
         theirs.close()
-        worker = Worker(place, pid, ours, time.monotonic(), replaces=replaces)
+        worker = Worker(place, number, pid, ours, time.monotonic(), replaces=replaces)
         self._workers.append(worker)
         self._selector.register(ours, selectors.EVENT_READ, worker)
 
-    def _become_worker(self, place: int, channel: socket.socket, ours: socket.socket) -> None:
+    def _become_worker(
+        self, place: int, channel: socket.socket, number: int, ours: socket.socket
+    ) -> None:
         status = 70
         try:
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGTERM, signal.SIGCHLD):
-                signal.signal(number, signal.SIG_DFL)
-            for number in (signal.SIGINT, signal.SIGHUP):  # of a terminal: the supervisor's affair
-                signal.signal(number, signal.SIG_IGN)
+            for told in (signal.SIGTERM, signal.SIGCHLD):
+                signal.signal(told, signal.SIG_DFL)
+            for told in (signal.SIGINT, signal.SIGHUP):  # of a terminal: the supervisor's affair
+                signal.signal(told, signal.SIG_IGN)
             ours.close()
             for key in list(self._selector.get_map().values()):
                 key.fileobj.close()
             self._selector.close()
-            status = self._work(place, channel)
+            status = self._work(place, channel, number)
         except SystemExit as leaving:
             status = leaving.code if isinstance(leaving.code, int) else 1
         except BaseException:  # whatever it was, it must not go on as a second supervisor

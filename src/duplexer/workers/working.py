@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import signal
@@ -13,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from duplexer.asyncio.server import Server, serve
+from duplexer.driver.metrics import metrics_among
 from duplexer.limits import DEFAULT_LIMITS, Limits
 from duplexer.workers import groups
 from duplexer.workers.bus import Bus
@@ -106,20 +108,23 @@ async def work(
     sockets: list[socket.socket] | None = None,
     shared: bool = True,
     channel: socket.socket | None = None,
+    number: int = 0,
     reload: Callable[[], None] | None = None,
     on_ready: Callable[[Server], Awaitable[None] | None] | None = None,
 ) -> None:
     """Serve what ``make()`` gives until it is told to leave.
 
     By signals: SIGTERM drains, SIGINT stops, a second one ends the process, SIGHUP reloads. With a
-    ``channel`` by a supervisor; a SIGTERM of its own drains a worker too. ``shared``: others listen
-    on ``sockets`` as well, and have what waits there when this one leaves.
+    ``channel`` by a supervisor; a SIGTERM of its own drains a worker too. ``number``: by which
+    metrics tell it from the other workers that there are. ``shared``: others listen on ``sockets``
+    as well, and have what waits there when this one leaves.
     """
     orders = _Orders(leaving, reload)
     serving = make()
     bus = Bus(serving.limits or DEFAULT_LIMITS)
     with _signals(orders, alone=channel is None), contextlib.ExitStack() as undo:
         if channel is not None:
+            _share_metrics(serving, number, bus)
             await _attend(channel, orders, bus, undo)
             groups.on_publish(bus.publish)
             undo.callback(groups.on_publish, None)
@@ -132,6 +137,13 @@ async def work(
             if ready is not None:
                 await ready
         await orders.carry_out(server)
+
+
+def _share_metrics(serving: serve, number: int, bus: Bus) -> None:
+    # All workers were given the same, so that the place in the list is a name.
+    for place, metrics in enumerate(metrics_among(serving.serving.observer)):
+        bus.answers[str(place)] = metrics.render
+        metrics.join(number, functools.partial(bus.ask, str(place)))
 
 
 @contextlib.contextmanager

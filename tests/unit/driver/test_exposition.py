@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from duplexer.driver.exposition import Histogram, Page
+from duplexer.driver.exposition import Histogram, Page, together
 
 
 def parsed(page):
@@ -49,3 +49,23 @@ def test_a_histogram_counts_up_to_each_bound():
         ("x_seconds_sum", {}, 3.65),
         ("x_seconds_count", {}, 14.0),
     ]
+
+
+def test_pages_together_have_each_family_once():
+    pages = []
+    for worker in "01":
+        page = Page({"worker": worker, "odd": "\n# HELP x\u2028"})
+        page.family("x", "gauge", "X.", [({}, 1)])
+        page.family("empty", "gauge", "Nothing.", [])
+        page.histogram("y_seconds", "Y.", Histogram([0.1]))
+        pages.append(str(page))
+    pages.append("# HELP z Z.\n# TYPE z gauge\nz 3\n")
+    whole = together(pages)
+    assert whole.count("# TYPE x gauge\n") == whole.count("# HELP x X.\n") == 1
+    families = parsed(whole)
+    assert list(families) == ["x", "empty", "y_seconds", "z"]
+    assert [labels["worker"] for _, labels, _ in samples(families["x"])] == ["0", "1"]
+    assert samples(families["empty"]) == []
+    assert len(samples(families["y_seconds"])) == 8
+    assert together(pages[:1]) == pages[0]
+    assert together([]) == ""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from duplexer.driver.metrics import Metrics
+from duplexer.driver.metrics import Metrics, metrics_among
+from duplexer.driver.observing import Observer, observer_from
 from duplexer.driver.sendqueue import SendQueue, put_off
 from duplexer.http.headers import Headers
 from duplexer.http.messages import Request
@@ -17,9 +18,13 @@ from tests.unit.driver.test_conduct import QUIET, Plain, settle, taken
 
 def numbers(metrics):
     """Each sample by its name and the values of its labels."""
+    return numbers_on(metrics.render())
+
+
+def numbers_on(page):
     return {
         (sample.name, *sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(metrics.render())
+        for family in text_string_to_metric_families(page)
         for sample in family.samples
     }
 
@@ -159,3 +164,34 @@ def test_the_route():
     for wrong in ("a-b", "__name", "", "1a"):
         with pytest.raises(ValueError, match="name of a label"):
             Metrics({wrong: "x"})
+
+
+async def test_a_worker_answers_for_all_of_them():
+    mine, other = Metrics({"site": "a", "worker": "x"}), Metrics({"site": "a"})
+    asked = []
+
+    async def others():
+        asked.append(mine)
+        return [other.render()], 2
+
+    mine.join(0, others)
+    other.join(7, others)
+    opened = Watched(mine), Watched(other), Watched(other)
+    assert [ws.session.is_open for ws in opened] == [True] * 3
+    mine(Request("/metrics", Headers()))  # and nobody waits for it: nobody is asked
+    assert asked == []
+    response = await mine(Request("/metrics", Headers()))
+    assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    got = numbers_on(response.body.decode())
+    assert got["duplexer_connections", "a", "0"] == 1
+    assert got["duplexer_connections", "a", "7"] == 2
+    assert got["duplexer_workers", "a", "yes"] == got["duplexer_workers", "a", "no"] == 2
+    assert ("duplexer_connections", "a", "7") not in numbers(mine)
+    assert got["duplexer_start_time_seconds", "a", "0"] > 1.5e9
+
+
+def test_those_that_a_server_was_given():
+    one, two = Metrics(), Metrics()
+    assert list(metrics_among(None)) == list(metrics_among(Observer())) == []
+    assert list(metrics_among(one)) == [one]
+    assert list(metrics_among(observer_from([one, Observer(), two]))) == [one, two]

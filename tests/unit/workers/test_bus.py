@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -81,3 +82,58 @@ async def test_a_message_has_a_bound() -> None:
         one.publish("room", Prepared(b"x" * 100))
         with pytest.raises(ValueError, match="bus_message"):
             one.publish("room", Prepared(b"x" * 101))
+
+
+async def test_a_question_and_its_answer() -> None:
+    async with pair(Limits(bus_timeout=PATIENCE)) as (one, other):
+        other.answers["0"] = lambda: f"answered in {threading.current_thread().name}"
+        ((answer,), silent) = await one.ask("0")
+        assert answer.startswith("answered in ")
+        assert answer != f"answered in {threading.current_thread().name}"
+        assert silent == 0
+        one.publish("room", Prepared("in between"))
+        assert await one.ask("0") == await one.ask("0")
+    assert await one.ask("0") == ([], 0)  # nobody else is there
+
+
+async def test_who_has_no_answer_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    async with pair(Limits(bus_message=10, bus_timeout=PATIENCE)) as (one, other):
+        assert await one.ask("unknown") == ([], 1)
+        other.answers = {"long": lambda: "x" * 11, "wrong": lambda: str(1 // 0), "0": lambda: "x"}
+        assert await one.ask("long") == ([], 1)
+        assert "Limits.bus_message" in caplog.text
+        assert await one.ask("wrong") == ([], 1)
+        assert "ZeroDivisionError" in caplog.text
+        assert await one.ask("0") == (["x"], 0)
+
+
+async def test_who_is_late_is_left_out_and_asked_once() -> None:
+    async with pair(Limits(bus_timeout=0.01)) as (one, other):
+        calls = []
+
+        def answer() -> str:
+            calls.append(1)
+            return f"answer {len(calls)}"
+
+        other.answers["0"] = answer
+        (link,) = other.links
+        link._transport.pause_reading()
+        assert await one.ask("0") == ([], 1)
+        assert await asyncio.gather(one.ask("0"), one.ask("0")) == [([], 1)] * 2
+        link._transport.resume_reading()
+        async with asyncio.timeout(PATIENCE):
+            while not calls or next(iter(one.links))._asked:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        assert calls == [1]
+        one.limits = Limits(bus_timeout=PATIENCE)
+        assert await one.ask("0") == (["answer 2"], 0)
+
+
+async def test_who_ends_is_not_waited_for() -> None:
+    async with pair(Limits(bus_timeout=3600)) as (one, other):
+        (link,) = other.links
+        link._transport.pause_reading()
+        asking = asyncio.ensure_future(one.ask("0"))
+        await asyncio.sleep(0)
+        link._transport.abort()
+        assert await asyncio.wait_for(asking, PATIENCE) == ([], 0)

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duplexer.workers.parcels import BINARY, MISSED, TEXT, Unpacker, missed, pack
+from duplexer.workers.parcels import ANSWER, ASK, BINARY, MISSED, TEXT, Unpacker, missed, pack
 
 PARCELS = st.lists(
-    st.tuples(st.sampled_from([TEXT, BINARY]), st.binary(max_size=9), st.binary(max_size=99))
+    st.tuples(
+        st.sampled_from([TEXT, BINARY, ASK, ANSWER]), st.binary(max_size=9), st.binary(max_size=99)
+    )
 )
 
 

@@ -9,12 +9,14 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from duplexer.asyncio.client import connect, unix_connect
 from duplexer.asyncio.server import serve, unix_serve
@@ -128,6 +130,72 @@ async def test_workers_share_a_port_and_their_groups_and_are_replaced() -> None:
         popen.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(popen.wait, PATIENCE) == 0
         assert "was killed by SIGKILL: it is replaced" in popen.stderr.read()
+
+
+def scrape(uri: str) -> dict[tuple[str, ...], float]:
+    """What a worker answers: each sample by its name and the values of its labels."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(uri.replace("ws:", "http:") + "/metrics", timeout=PATIENCE) as response:
+        page = response.read().decode()
+    samples = [each for family in text_string_to_metric_families(page) for each in family.samples]
+    found = {(each.name, *each.labels.values()): each.value for each in samples}
+    assert len(found) == len(samples)  # none comes twice
+    return found
+
+
+def by_worker(found: dict[tuple[str, ...], float], name: str) -> dict[str, float]:
+    return {key[1]: value for key, value in found.items() if key[0] == name}
+
+
+async def scrape_until(uri: str, is_so: Any) -> dict[tuple[str, ...], float]:
+    async with asyncio.timeout(PATIENCE):
+        while not is_so(found := await asyncio.to_thread(scrape, uri)):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    return found
+
+
+async def test_a_scrape_of_any_worker_is_about_all_of_them() -> None:
+    call = (
+        "from duplexer import Limits, Metrics, Observer\n"
+        "metrics = Metrics()\n"
+        'run(serve(handler, "127.0.0.1", 0, observer=[Observer(), metrics],'
+        f' http={{"/metrics": metrics}}, limits=Limits(bus_timeout={PATIENCE})),'
+        " workers=3, on_ready=ready)"
+    )
+    with running(call) as popen:
+        pids, uri = wait_until_ready(popen, 3)
+        clients = []
+        async with asyncio.timeout(PATIENCE):
+            while {pid for _, pid in clients} != set(pids):
+                clients.append(await greet(uri))
+        for _ in range(4):  # whichever it is
+            found = await asyncio.to_thread(scrape, uri)
+            counts = by_worker(found, "duplexer_connections")
+            assert set(counts) == {"0", "1", "2"}
+            assert sum(counts.values()) == len(clients)
+            assert sorted(counts.values()) == sorted(Counter(pid for _, pid in clients).values())
+            assert by_worker(found, "duplexer_workers") == {"yes": 3, "no": 0}
+        before = by_worker(found, "duplexer_start_time_seconds")
+
+        os.kill(pids[0], signal.SIGKILL)
+        await asyncio.to_thread(wait_until_ready, popen)
+        left = [ws for ws, pid in clients if pid != pids[0]]
+        found = await scrape_until(
+            uri, lambda found: by_worker(found, "duplexer_workers") == {"yes": 3, "no": 0}
+        )
+        counts = by_worker(found, "duplexer_connections_total")
+        assert sum(counts.values()) == len(left)
+        after = by_worker(found, "duplexer_start_time_seconds")
+        (new,) = [worker for worker in before if before[worker] != after[worker]]
+        assert after[new] > before[new]
+        assert counts[new] == 0
+
+        popen.send_signal(signal.SIGTERM)
+        for ws in left:
+            await asyncio.wait_for(ws.wait_closed(), PATIENCE)
+        assert await asyncio.to_thread(popen.wait, PATIENCE) == 0
+        errors = popen.stderr.read()
+        assert errors.count("\n") == errors.count("was killed by SIGKILL: it is replaced") == 1
 
 
 async def test_a_unix_socket_is_removed_at_the_end(tmp_path: Path) -> None:

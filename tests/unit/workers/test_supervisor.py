@@ -95,8 +95,9 @@ def supervisor(work: str, places: int = 2, patience: float | None = 20) -> Itera
 
 
 OBEDIENT = """
-def work(place, channel):
+def work(place, channel, number):
     say("worker", place, os.getpid())
+    say("number", number)
     return listen(place, channel)
 """
 
@@ -118,6 +119,9 @@ def test_a_worker_that_is_killed_is_replaced() -> None:
             place, pid = running.wait_for(r"worker (\d) (\d+)", count - 1)[-1]
             os.kill(int(pid), signal.SIGKILL)
             assert running.wait_for(r"worker (\d) (\d+)", count)[-1][0] == place
+            # Its number is free again, and there is no other one.
+            assert sorted(running.wait_for(r"number (\d)", 2)[:2]) == ["0", "1"]
+            assert set(running.wait_for(r"number (\d)", count)) == {"0", "1"}
         running.signal(signal.SIGTERM)
         status, errors = running.end()
         assert status == 0
@@ -131,6 +135,9 @@ def test_they_are_replaced_one_place_after_the_other() -> None:
         running.wait_for(r"worker \d \d+", 4)
         running.wait_for(r"told \d D", 2)
         assert re.findall(r"worker (\d)", running.seen)[2:] == ["0", "1"]
+        numbers = running.wait_for(r"number (\d)", 4)
+        assert numbers[2] == "2"  # while 0 and 1 are still there
+        assert numbers[3] in {"0", "3"}
         # Who is told to leave has a successor by then. (Of what two processes say at about the
         # same time, nobody knows which is read first.)
         said = re.findall(r"(worker|told) (\d)", running.seen)
@@ -145,7 +152,7 @@ def test_they_are_replaced_one_place_after_the_other() -> None:
 def test_new_workers_that_do_not_start_leave_the_old_ones(tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     work = f"""
-    def work(place, channel):
+    def work(place, channel, number):
         if os.path.exists({str(broken)!r}):
             return 3
         return listen(place, channel)
@@ -165,7 +172,7 @@ def test_new_workers_that_do_not_start_leave_the_old_ones(tmp_path: Path) -> Non
 
 def test_if_the_first_cannot_start_none_is_tried() -> None:
     work = """
-    def work(place, channel):
+    def work(place, channel, number):
         say("tried", place)
         return 3
     """
@@ -176,7 +183,7 @@ def test_if_the_first_cannot_start_none_is_tried() -> None:
 
 def test_a_second_signal_ends_it_at_once() -> None:
     work = """
-    def work(place, channel):
+    def work(place, channel, number):
         return listen(place, channel, patience=lambda word: False)
     """
     with supervisor(work, patience=None) as running:
@@ -192,7 +199,7 @@ def test_workers_that_do_not_leave_are_killed() -> None:
     import duplexer.workers.supervisor as module
     module._MARGIN = 0.1
 
-    def work(place, channel):
+    def work(place, channel, number):
         return listen(place, channel, patience=lambda word: False)
     """
     with supervisor(work, patience=0.1) as running:
@@ -212,7 +219,7 @@ def test_workers_hear_that_their_supervisor_was_killed() -> None:
 
 def test_a_worker_that_raises_is_one_that_ended() -> None:
     work = """
-    def work(place, channel):
+    def work(place, channel, number):
         raise RuntimeError("a mistake")
     """
     with supervisor(work, places=1) as running:

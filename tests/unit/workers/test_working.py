@@ -12,9 +12,14 @@ import pytest
 
 from duplexer.asyncio.client import connect
 from duplexer.asyncio.server import Server, broadcast, serve
+from duplexer.driver.metrics import Metrics
+from duplexer.driver.observing import Observer
 from duplexer.errors import ConnectionClosed
+from duplexer.http.headers import Headers
+from duplexer.http.messages import Request
 from duplexer.limits import Limits
 from duplexer.workers.groups import Group
+from duplexer.workers.parcels import ANSWER, ASK, Unpacker, pack
 from duplexer.workers.sockets import bind
 from duplexer.workers.working import Leaving, work
 
@@ -36,13 +41,14 @@ class Office:
         self.uri = f"ws://127.0.0.1:{self.sock.getsockname()[1]}"
         self.server: Server | None = None
 
-    def begin(self, leaving: Leaving | None = None) -> asyncio.Task[None]:
+    def begin(self, leaving: Leaving | None = None, **options: Any) -> asyncio.Task[None]:
         return asyncio.ensure_future(
             work(
-                lambda: serve(echo),
+                lambda: serve(echo, **options),
                 leaving or Leaving(),
                 sockets=[self.sock],
                 channel=self.theirs,
+                number=7,
                 on_ready=self.on_ready,
             )
         )
@@ -118,6 +124,35 @@ async def test_it_is_on_the_bus_before_it_serves(office: Office) -> None:
         other.setblocking(False)
         told = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(other, 100), PATIENCE)
         assert told.endswith(b"allto all")
+        office.ours.send(b"S")
+        await asyncio.wait_for(task, PATIENCE)
+
+
+async def test_its_metrics_answer_the_others(office: Office) -> None:
+    metrics = Metrics()
+    loop = asyncio.get_running_loop()
+    other, its = socket.socketpair()
+    with other:
+        other.setblocking(False)
+        socket.send_fds(office.ours, [b"B"], [its.fileno()])
+        its.close()
+        limits = Limits(bus_timeout=PATIENCE)
+        task = office.begin(observer=[Observer(), metrics], limits=limits)
+        await office.until_ready()
+        await loop.sock_sendall(other, pack(ASK, b"0", b""))
+        unpacker, told = Unpacker(1 << 20), []
+        async with asyncio.timeout(PATIENCE):
+            while not told:
+                told += unpacker.feed(await loop.sock_recv(other, 1 << 16))
+        ((kind, name, page),) = told
+        assert (kind, name) == (ANSWER, b"0")
+        assert b'duplexer_connections{worker="7"} 0\n' in page
+        asking = asyncio.ensure_future(metrics(Request("/metrics", Headers())))  # type: ignore[arg-type]
+        assert await asyncio.wait_for(loop.sock_recv(other, 100), PATIENCE) == pack(ASK, b"0", b"")
+        await loop.sock_sendall(other, pack(ANSWER, b"0", page.replace(b'"7"', b'"8"')))
+        whole = (await asyncio.wait_for(asking, PATIENCE)).body
+        assert whole.count(b"# TYPE duplexer_connections gauge\n") == 1
+        assert b'{worker="7"} 0\nduplexer_connections{worker="8"} 0\n' in whole
         office.ours.send(b"S")
         await asyncio.wait_for(task, PATIENCE)
 
