@@ -166,7 +166,8 @@ async def test_health_and_the_access_log(tmp_path: Path) -> None:
         async with connect(f"{uri}/chat?token=secret", proxy=None) as ws:
             await ws.recv()
         for line in (r'"GET /readyz" 200', r'"GET /chat" 101', r'"GET /chat" closed 1000'):
-            await asyncio.to_thread(running.wait_for, line)
+            whole = rf"\n\d{{4}}-\d\d-\d\dT\S+[+-]\d{{4}} 127\.0\.0\.1:\d+ [0-9a-f]{{8}} {line}"
+            await asyncio.to_thread(running.wait_for, whole)
         _, output, errors = await asyncio.to_thread(running.stop)
         assert "secret" not in output + errors
 

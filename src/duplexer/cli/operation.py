@@ -17,12 +17,12 @@ import click
 from duplexer.asyncio.server import serve, unix_serve
 from duplexer.carriers.readiness import Readiness
 from duplexer.carriers.routes import text
-from duplexer.cli.access import AccessLog
 from duplexer.cli.config import limits_of, read_config
 from duplexer.cli.listen import gathering
 from duplexer.cli.loops import loop_factory
 from duplexer.cli.outcome import Failure, Status, bind_failure
 from duplexer.cli.watching import Watcher
+from duplexer.driver.logs import AccessLog
 from duplexer.driver.metrics import Metrics
 from duplexer.handshake.server import ANY_ORIGIN, SAME_HOST
 from duplexer.limits import Limits
@@ -227,6 +227,15 @@ def warnings_for(listen: Listen, operation: Operation, limits: Limits) -> Iterat
         yield "--reload is for development, and others can reach this server"
 
 
+def _on_output() -> logging.Logger:
+    """A logger of its own, whatever the user's code makes of the others."""
+    logger = logging.Logger("duplexer.access", logging.INFO)  # noqa: LOG001 - see above
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    logger.addHandler(handler)
+    return logger
+
+
 class _Site:
     """One server, in one process or several."""
 
@@ -277,7 +286,7 @@ class _Site:
             http = {"/healthz": text("ok\n"), "/readyz": Readiness(), **http}
         observers: list[Observer] = []
         if operation.access_log:
-            observers.append(AccessLog(sys.stdout))
+            observers.append(AccessLog(_on_output(), requests=True))
         if operation.metrics:
             metrics = Metrics()
             observers.append(metrics)

@@ -16,6 +16,8 @@ from duplexer.http.headers import shown
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from duplexer.http.messages import Request
+
 __all__ = ["AccessLog", "JsonFormatter"]
 
 
@@ -72,26 +74,48 @@ def _path(connection: Any) -> str:
 class AccessLog(Observer):
     """Logs one line, at INFO, for each connection that has ended.
 
-    ``logger`` is ``duplexer.access`` unless another one is given.
+    ``logger`` is ``duplexer.access`` unless another one is given. With ``requests`` there is a line
+    for each handshake and plain HTTP request as well, and all are in the form of ``duplexer serve
+    --access-log``: the address, the beginning of the connection's id, what was asked for, and what
+    came of it. Queries are left out: they may hold tokens.
     """
 
-    def __init__(self, logger: logging.Logger | logging.LoggerAdapter[Any] | None = None) -> None:
+    def __init__(
+        self,
+        logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
+        *,
+        requests: bool = False,
+    ) -> None:
         self._logger = logger or logging.getLogger("duplexer.access")
+        self._requests = requests
         self._since: dict[Any, float] = {}
 
     def opened(self, connection: Any) -> None:
         """See :class:`~duplexer.driver.observing.Observer`."""
         self._since[connection] = time.monotonic()
+        self._tell(connection, connection.request, "101")
+
+    def refused(self, connection: Any, request: Request | None, status: int) -> None:
+        """See :class:`~duplexer.driver.observing.Observer`."""
+        self._tell(connection, request, str(status))
+
+    def answered(self, connection: Any, request: Request, status: int) -> None:
+        """See :class:`~duplexer.driver.observing.Observer`."""
+        self._tell(connection, request, str(status))
 
     def ended(self, connection: Any) -> None:
         """See :class:`~duplexer.driver.observing.Observer`."""
         lasted = time.monotonic() - self._since.pop(connection, time.monotonic())
-        traffic = connection.traffic
+        code, traffic = connection.close_code, connection.traffic
+        if self._requests:
+            what = f"closed {code} after {lasted:.1f} s, {traffic.messages_received} in, "
+            self._tell(connection, connection.request, f"{what}{traffic.messages_sent} out")
+            return
         self._logger.info(
             "%s %s: %s after %.1f s; received %d messages, %d bytes; sent %d, %d",
             shown_address(connection),
             _path(connection),
-            connection.close_code,
+            code,
             lasted,
             traffic.messages_received,
             traffic.bytes_received,
@@ -99,3 +123,17 @@ class AccessLog(Observer):
             traffic.bytes_sent,
             extra={"websocket": connection},
         )
+
+    def _tell(self, connection: Any, request: Request | None, what: str) -> None:
+        if self._requests:
+            asked = "-"
+            if request is not None:
+                asked = shown(f"{request.method} {request.path.partition('?')[0]}")
+            self._logger.info(
+                '%s %s "%s" %s',
+                shown_address(connection),
+                connection.id.hex[:8],
+                asked,
+                what,
+                extra={"websocket": connection},
+            )

@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import uuid
+from types import SimpleNamespace
 
 import pytest
 
 from duplexer.driver.logs import AccessLog, JsonFormatter
+from duplexer.driver.observing import Traffic
 from duplexer.http.headers import Headers
 from duplexer.http.messages import Request
 from tests.unit.driver.test_conduct import Plain, settle
@@ -93,3 +97,46 @@ def test_one_line_for_each_connection_that_ended(caplog):
     assert record.websocket is ws
     AccessLog(LOGGER).ended(ws)  # of one that it has not seen opened
     assert not log._since
+
+
+class Visitor(SimpleNamespace):
+    __hash__ = object.__hash__
+
+
+def visitor(address, path="/chat?token=secret"):
+    return Visitor(
+        remote_address=address,
+        request=Request(path, Headers()),
+        id=uuid.UUID(int=0xABCDEF << 104),
+        close_code=1000,
+        traffic=Traffic(3, 4, 50, 60),
+    )
+
+
+def test_a_line_for_each_request_as_well(caplog):
+    caplog.set_level(logging.INFO, "duplexer.access")
+    log = AccessLog(requests=True)
+    ws = visitor(("192.0.2.1", 5000))
+    log.opened(ws)
+    log.ended(ws)
+    log.refused(visitor(("::1", 80, 0, 0)), None, 400)
+    log.answered(visitor("", "/a\nb"), Request("/a\nb", Headers()), 404)
+    lines = [re.sub(r"after \d+\.\d s", "after ... s", line) for line in caplog.messages]
+    assert lines == [
+        '192.0.2.1:5000 abcdef00 "GET /chat" 101',
+        '192.0.2.1:5000 abcdef00 "GET /chat" closed 1000 after ... s, 3 in, 4 out',
+        '[::1]:80 abcdef00 "-" 400',
+        'local abcdef00 "GET /a\\nb" 404',
+    ]
+    assert caplog.records[0].websocket is ws
+    assert not log._since
+
+
+def test_requests_have_no_line_unless_they_are_asked_for(caplog):
+    caplog.set_level(logging.INFO, "duplexer.access")
+    log = AccessLog()
+    ws = visitor(("192.0.2.1", 5000))
+    log.opened(ws)
+    log.refused(ws, None, 400)
+    log.answered(ws, ws.request, 404)
+    assert caplog.messages == []
