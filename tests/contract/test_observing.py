@@ -131,3 +131,28 @@ async def test_the_event_loop_is_looked_at(front):
     diary = Diary()
     async with front.serve(wait, observer=diary):
         await front.until(lambda: ("lagged",) in diary.entries, 30)
+
+
+async def test_an_observer_that_fails_harms_no_connection(front, caplog):
+    class Broken(Observer):
+        def opened(self, connection):
+            raise OSError(28, "No space left on device")
+
+        ended = answered = refused = pong = opened
+
+    async def echo(ws):
+        async for message in ws:
+            await ws.send(message)
+
+    async with front.serve(echo, observer=Broken()) as server:
+        for _ in range(3):
+            async with front.connect(server) as ws:
+                await ws.send("hello")
+                assert await ws.recv() == "hello"
+        await front.until(lambda: not server.connections and not server.opening)
+    told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert sorted(told) == [
+        "Broken.ended() failed, which is not reported again",
+        "Broken.opened() failed, which is not reported again",
+    ]
+    caplog.clear()

@@ -32,7 +32,7 @@ from duplexer.asgi.exchange import Exchange
 from duplexer.asyncio.connection import Connection
 from duplexer.asyncio.pump import pump_of
 from duplexer.dialects.rfc6455 import RFC6455
-from duplexer.driver.observing import Observer
+from duplexer.driver.observing import Observer, observer_from
 from duplexer.driver.options import limits_from, server_extensions
 from duplexer.driver.sockopts import set_options
 from duplexer.driver.steps import Read, Write
@@ -68,7 +68,13 @@ _OURS = (
 class Setting:
     """What uvicorn's configuration says, for all connections of a server."""
 
-    def __init__(self, config: Config, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
+    def __init__(
+        self,
+        config: Config,
+        loop: asyncio.AbstractEventLoop,
+        limits: Limits,
+        observer: Observer | None,
+    ) -> None:
         if not config.loaded:
             config.load()
         self.loop = loop
@@ -77,6 +83,7 @@ class Setting:
         self.root_path = config.root_path
         self.asgi_version = config.asgi_version
         self.reset_contextvars = getattr(config, "reset_contextvars", False)
+        self.observer = observer_from(observer)
         self.logger = logging.getLogger("uvicorn.error")
         self.limits = limits_from(
             limits,
@@ -124,9 +131,9 @@ class WebSocketProtocol(Exchange, Connection, asyncio.Protocol):
         setting = _settings.get(server_state)
         if setting is None:
             loop = _loop or asyncio.get_event_loop()
-            setting = _settings[server_state] = Setting(config, loop, self.LIMITS)
+            setting = _settings[server_state] = Setting(config, loop, self.LIMITS, self.OBSERVER)
         super().__init__(setting.loop, setting.limits, setting.logger, setting.pump)
-        self.observer = self.OBSERVER
+        self.observer = setting.observer
         self.setting = setting
         self.server_state: Any = server_state
         self.app_state = app_state

@@ -7,17 +7,19 @@ the sums adds them up when asked.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from duplexer.http.messages import Request
     from duplexer.policy.guard import Guard
 
 __all__ = ["LAG_INTERVAL", "Observer", "Observers", "Traffic", "observer_from"]
+
+logger = logging.getLogger("duplexer.server")
 
 #: Seconds between two looks at the event loop.
 LAG_INTERVAL = 0.5
@@ -35,8 +37,9 @@ class Traffic(NamedTuple):
 class Observer:
     """What happens on a server, for ``serve(observer=...)``: override what you want to hear of.
 
-    The methods are called by the connections, in the threads of those: they must not block, and
-    raise nothing. Under ``duplexer.sync`` several may be called at a time.
+    The methods are called by the connections, in the threads of those: they must not block. What
+    they raise is logged, the first time, and the connection goes on. Under ``duplexer.sync``
+    several may be called at a time.
     """
 
     def serves(self, guard: Guard) -> None:
@@ -69,64 +72,99 @@ class Observer:
 
 
 class Observers(Observer):
-    """Several of them."""
+    """Several of them, or one. What one raises is logged, and does no harm to the connection."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self.observers = tuple(observers)
+        self._failed: set[tuple[int, str]] = set()  # who, in what: it has been logged
 
     def serves(self, guard: Guard) -> None:
         """See :class:`Observer`."""
-        for each in self.observers:
-            each.serves(guard)
+        self._tell("serves", guard)
 
     def opened(self, connection: Any) -> None:
         """See :class:`Observer`."""
-        for each in self.observers:
-            each.opened(connection)
+        self._tell("opened", connection)
 
     def refused(self, connection: Any, request: Request | None, status: int) -> None:
         """See :class:`Observer`."""
-        for each in self.observers:
-            each.refused(connection, request, status)
+        self._tell("refused", connection, request, status)
 
     def answered(self, connection: Any, request: Request, status: int) -> None:
         """See :class:`Observer`."""
-        for each in self.observers:
-            each.answered(connection, request, status)
+        self._tell("answered", connection, request, status)
 
     def ended(self, connection: Any) -> None:
         """See :class:`Observer`."""
-        for each in self.observers:
-            each.ended(connection)
+        self._tell("ended", connection)
 
     def pong(self, connection: Any, latency: float) -> None:
         """See :class:`Observer`."""
-        for each in self.observers:
-            each.pong(connection, latency)
+        self._tell("pong", connection, latency)
 
     def sent_late(self, connection: Any, seconds: float) -> None:
         """See :class:`Observer`."""
-        for each in self.observers:
-            each.sent_late(connection, seconds)
+        self._tell("sent_late", connection, seconds)
 
-    @contextlib.contextmanager
-    def handling(self, connection: Any, message: Any) -> Iterator[None]:
+    def handling(self, connection: Any, message: Any) -> AbstractContextManager[Any]:
         """See :class:`Observer`."""
-        with contextlib.ExitStack() as stack:
-            for each in self.observers:
-                stack.enter_context(each.handling(connection, message))
-            yield
+        return _Handling(self, self.observers, connection, message)
 
     def lagged(self, seconds: float) -> None:
         """See :class:`Observer`."""
+        self._tell("lagged", seconds)
+
+    def _tell(self, name: str, *args: Any) -> None:
         for each in self.observers:
-            each.lagged(seconds)
+            try:
+                getattr(each, name)(*args)
+            except Exception as exc:  # noqa: BLE001 - the user's code: it is logged
+                self.failed(each, name, exc)
+
+    def failed(self, observer: Observer, name: str, error: Exception) -> None:
+        """``observer`` has raised ``error`` in ``name``: to be told once, it may go on for ever."""
+        if (id(observer), name) not in self._failed:
+            self._failed.add((id(observer), name))
+            told = "%s.%s() failed, which is not reported again"
+            logger.error(told, type(observer).__name__, name, exc_info=error)
+
+
+class _Handling:
+    """Their context managers for a message; they cannot change what the handler raises."""
+
+    def __init__(
+        self, owner: Observers, observers: Sequence[Observer], connection: Any, message: Any
+    ) -> None:
+        self._owner = owner
+        self._observers = observers
+        self._message = (connection, message)
+        self._entered: list[tuple[Observer, AbstractContextManager[Any]]] = []
+
+    def __enter__(self) -> None:
+        for each in self._observers:
+            try:
+                manager = each.handling(*self._message)
+                manager.__enter__()
+            except Exception as exc:  # noqa: BLE001 - the user's code: it is logged
+                self._owner.failed(each, "handling", exc)
+            else:
+                self._entered.append((each, manager))
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        for each, manager in reversed(self._entered):
+            try:
+                manager.__exit__(kind, error, traceback)
+            except Exception as own:  # noqa: BLE001 - the user's code: it is logged
+                if own is not error:
+                    self._owner.failed(each, "handling", own)
 
 
 def observer_from(given: Any) -> Observer | None:
     """The argument ``observer=`` of servers, checked: one, several, or none."""
-    if given is None or isinstance(given, Observer):
+    if given is None or isinstance(given, Observers):
         return given
+    if isinstance(given, Observer):
+        return Observers([given])
     if isinstance(given, (list, tuple)):
         for each in given:
             if not isinstance(each, Observer):

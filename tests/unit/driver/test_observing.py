@@ -84,9 +84,53 @@ def test_several_surround_the_handling_of_a_message():
         pass
 
 
+class Broken(Observer):
+    def __getattribute__(self, name):
+        if name in dir(Observer) and not name.startswith("_"):
+            raise OSError(28, "No space left on device")
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_what_one_raises_harms_nobody_and_is_told_once(call, caplog):
+    book = []
+    observers = observer_from([Broken(), Writing("b", book)])
+    name, *args = call
+    for _ in range(3):
+        getattr(observers, name)(*args)
+    assert book == [("b", *call)] * 3
+    (record,) = caplog.records
+    assert record.getMessage() == f"Broken.{name}() failed, which is not reported again"
+    assert "No space left" in caplog.text
+
+
+@pytest.mark.parametrize("fails", ["at first", "at last"])
+def test_what_one_raises_around_a_message_is_not_the_handlers(fails, caplog):
+    class Unsteady(Observer):
+        @contextlib.contextmanager
+        def handling(self, connection, message):
+            if fails == "at first":
+                raise RuntimeError("at first")
+            with contextlib.suppress(KeyError):  # nor may it swallow what the handler raises
+                yield
+            raise RuntimeError("at last")
+
+    book = []
+    observers = observer_from([Writing("a", book), Unsteady()])
+    with observers.handling(1, "m"):
+        book.append("handled")
+    assert book == [("a", "begins", 1, "m"), "handled", ("a", "ends")]
+    with pytest.raises(KeyError), observers.handling(1, "m"):
+        raise KeyError
+    (record,) = caplog.records
+    assert "Unsteady.handling() failed" in record.getMessage()
+
+
 def test_one_several_or_none():
     one = Observer()
-    assert observer_from(one) is one
+    contained = observer_from(one)
+    assert isinstance(contained, Observers)
+    assert observer_from(contained) is contained
     assert observer_from(None) is observer_from([]) is observer_from(()) is None
     with pytest.raises(TypeError, match="not the class Observer"):
         observer_from(Observer)
