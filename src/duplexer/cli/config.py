@@ -20,6 +20,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
+
 from duplexer.cli.outcome import Failure, Status
 from duplexer.limits import Limits
 
@@ -32,10 +34,12 @@ def _wrong(message: str, cure: str) -> Failure:
     return Failure(message, cure, status=Status.USAGE)
 
 
-def read_config(path: str, known: Mapping[str, str]) -> dict[str, Any]:
+def read_config(path: str, known: Mapping[str, click.Parameter]) -> dict[str, Any]:
     """What ``path`` says, by the name of the parameter; ``known``: option → parameter.
 
-    Limits come as ``limit``, a list of ``name=value``. Raises ``Failure`` for mistakes in it.
+    ``no-health = true`` is ``health = false``; what can be said several times may be one text or a
+    list of them. Limits come as ``limit``, a list of ``name=value``. Raises ``Failure`` for
+    mistakes in it.
     """
     try:
         text = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -54,8 +58,19 @@ def read_config(path: str, known: Mapping[str, str]) -> dict[str, Any]:
                 f"{path}: there is no option '{name}'",
                 _suggestion(option, [*known, "limits"], "a table of limits is called [limits]"),
             )
-        found[known[option]] = value
+        found[str(known[option].name)] = _value(path, option, known[option], value)
     return found
+
+
+def _value(path: str, option: str, parameter: click.Parameter, value: Any) -> Any:
+    if parameter.multiple:
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(each, str) for each in values):
+            raise _wrong(f"{path}: {option} must be a text or a list of texts", "correct it there")
+        return values
+    if getattr(parameter, "is_flag", False) and not isinstance(value, bool):
+        raise _wrong(f"{path}: {option} must be true or false, not {value!r}", "correct it there")
+    return not value if f"--{option}" in parameter.secondary_opts else value
 
 
 def _plain(value: Any) -> str:

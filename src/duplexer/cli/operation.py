@@ -8,7 +8,7 @@ import ipaddress
 import logging
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,8 +51,19 @@ PUBLIC = Limits(
     max_opening=2000,
 )
 
-#: Bounds without which one peer can take all memory.
-_VITAL = ("max_message", "queue_messages", "open_timeout", "send_timeout", "message_timeout")
+#: Bounds without which one peer can take all memory, or stay for ever.
+_VITAL = (
+    "max_message",
+    "queue_messages",
+    "open_timeout",
+    "send_timeout",
+    "message_timeout",
+    "ping_interval",
+    "ping_timeout",
+)
+
+#: Bounds without which one address can do so, where others than this machine come.
+_FOR_STRANGERS = ("handshake_rate", "failure_rate", "max_per_address", "max_opening")
 
 #: A handler, and what else ``serve`` is to be given.
 Load = Callable[[], "tuple[Handler, dict[str, Any]]"]
@@ -181,11 +192,13 @@ class Operation:
 
 def _use_config(context: click.Context, path: str | None) -> None:
     if path is not None:
-        known = {"target": "target"}
+        known: dict[str, click.Parameter] = {}
         for parameter in context.command.params:
+            if isinstance(parameter, click.Argument):
+                known[str(parameter.name)] = parameter
             for option in (*parameter.opts, *parameter.secondary_opts):
                 if option.startswith("--") and option not in ("--config", "--help"):
-                    known[option[2:]] = str(parameter.name)
+                    known[option[2:]] = parameter
         context.default_map = {**(context.default_map or {}), **read_config(path, known)}
 
 
@@ -193,29 +206,33 @@ def _use_config(context: click.Context, path: str | None) -> None:
 operation_options = gathering("operation", Operation, _OPTIONS)
 
 
-def is_public(listen: Listen) -> bool:
-    """Whether others than this machine can reach the address."""
-    if listen.unix is not None or listen.host == "localhost":
-        return False
-    try:
-        return not ipaddress.ip_address(listen.host).is_loopback
-    except ValueError:
-        return True
+def open_to_others(sockets: Iterable[socket.socket]) -> list[str]:
+    """The addresses among those of ``sockets`` that others than this machine can reach."""
+    hosts = [
+        sock.getsockname()[0].partition("%")[0]
+        for sock in sockets
+        if sock.family in (socket.AF_INET, socket.AF_INET6)
+    ]
+    return [host for host in hosts if not ipaddress.ip_address(host).is_loopback]
 
 
-def limits_for(listen: Listen, operation: Operation) -> Limits:
+def limits_for(listen: Listen, operation: Operation, sockets: Iterable[socket.socket]) -> Limits:
     """The bounds: rates by address for who comes from elsewhere, and what the user says."""
-    base = PUBLIC if is_public(listen) else Limits()
+    through_proxies = operation.trusted_proxies or operation.proxy_protocol
+    base = PUBLIC if through_proxies or open_to_others(sockets) else Limits()
     # As good as no time; nothing would be no number of seconds to Limits.
     base = base.replace(handler_timeout=max(listen.grace, 0.001))
     return limits_of(base, operation.limit)
 
 
-def warnings_for(listen: Listen, operation: Operation, limits: Limits) -> Iterator[str]:
+def warnings_for(
+    listen: Listen, operation: Operation, limits: Limits, sockets: Iterable[socket.socket]
+) -> Iterator[str]:
     """What an operator should hear before anybody else does."""
-    if is_public(listen) and listen.certfile is None:
+    reached = open_to_others(sockets)
+    if reached and listen.certfile is None:
         yield (
-            f"no TLS on {listen.host}: whoever is on the way reads and changes everything; give "
+            f"no TLS on {reached[0]}: whoever is on the way reads and changes everything; give "
             "--certfile, or let only a proxy with TLS reach this port"
         )
     if operation.any_origin:
@@ -223,7 +240,10 @@ def warnings_for(listen: Listen, operation: Operation, limits: Limits) -> Iterat
     for name in _VITAL:
         if getattr(limits, name) is None:
             yield f"--limit {name}=none: one peer can take all memory, or stay for ever"
-    if operation.reload and is_public(listen):
+    for name in _FOR_STRANGERS:
+        if reached and getattr(limits, name) is None:
+            yield f"--limit {name}=none: one address can try as often, or take as much, as it likes"
+    if operation.reload and reached:
         yield "--reload is for development, and others can reach this server"
 
 
@@ -243,12 +263,14 @@ class _Site:
         self.listen = listen
         self.operation = operation
         self.load = load
-        self.limits = limits_for(listen, operation)
         over = 0.0 if operation.reload and operation.drain is None else operation.drain
         self.leaving = Leaving(over=over, notice=operation.notice)
         self.path: tuple[str, int] | None = None
         self.shared = True
+        limits_of(Limits(), operation.limit)  # mistakes are told before a socket is bound
         self.places = self._bind()
+        self.sockets = [sock for place in self.places for sock in place]
+        self.limits = limits_for(listen, operation, self.sockets)
 
     def _bind(self) -> list[list[socket.socket]]:
         listen, operation = self.listen, self.operation
@@ -387,6 +409,11 @@ class _Site:
                 yield f"{self.listen.scheme}://{host}:{name[1]}"
 
 
+def _is_for_operators(record: logging.LogRecord) -> bool:
+    # Refusals, which are few in a second (Limits.refusal_log_rate), and what is a warning or worse.
+    return record.levelno >= logging.WARNING or hasattr(record, "status")
+
+
 def operate(
     listen: Listen,
     operation: Operation,
@@ -396,6 +423,9 @@ def operate(
 ) -> None:
     """Serve what ``load`` gives until told to stop. ``notes`` as of ``run_server``."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    server_log = logging.getLogger("duplexer.server")
+    server_log.setLevel(logging.INFO)
+    server_log.addFilter(_is_for_operators)
     workers = operation.workers
     if operation.reload and workers is None:
         workers = 1
@@ -409,7 +439,7 @@ def operate(
         except ValueError as error:
             raise Failure(str(error), f"correct {option}", status=Status.USAGE) from None
     site = _Site(listen, operation, load)
-    for warning in warnings_for(listen, operation, site.limits):
+    for warning in warnings_for(listen, operation, site.limits, site.sockets):
         click.echo(f"warning: {warning}", err=True)
     if notes is not None:
         site.announce = _with_notes(site, notes)  # type: ignore[method-assign]
@@ -420,9 +450,8 @@ def operate(
         else:
             status = site.run_several(workers)
     finally:
-        for place in site.places:
-            for sock in place:
-                sock.close()
+        for sock in site.sockets:
+            sock.close()
         if site.path is not None:
             unlink(*site.path)
     if status:

@@ -66,5 +66,5 @@ def log_refusal(connection: Any, guard: Guard, status: int, why: str) -> None:
         status,
         shown(why, 300),
         more,
-        extra={"websocket": connection},
+        extra={"websocket": connection, "status": status},
     )

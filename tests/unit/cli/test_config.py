@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import pytest
 
 from duplexer.cli.config import limit_from, limits_of, read_config
 from duplexer.cli.outcome import Failure
 from duplexer.limits import Limits
 
-KNOWN = {"host": "host", "any-origin": "any_origin", "origin": "origins", "target": "target"}
+OPTIONS = [
+    click.Option(["--host"]),
+    click.Option(["--any-origin"], is_flag=True),
+    click.Option(["--origin", "origins"], multiple=True),
+    click.Option(["--health/--no-health"]),
+    click.Option(["--target"]),
+]
+KNOWN = {name[2:]: option for option in OPTIONS for name in (*option.opts, *option.secondary_opts)}
 
 
 def config(folder: Path, text: str) -> str:
@@ -40,12 +48,20 @@ def test_what_it_says(tmp_path: Path) -> None:
         ("[limit]\nx = 1", "no option 'limit'", "did you mean 'limits'"),
         ("zzzzz = 1", "no option 'zzzzz'", "[limits]"),
         ("a = = 1", "is not valid TOML", "correct it"),
+        ("any-origin = 'yes'", "any-origin must be true or false, not 'yes'", "correct it"),
+        ("origin = ['https://a', 5]", "origin must be a text or a list of texts", "correct it"),
     ],
 )
 def test_mistakes_in_it(tmp_path: Path, text: str, culprit: str, cure: str) -> None:
     with pytest.raises(Failure) as failure:
         read_config(config(tmp_path, text), KNOWN)
     assert culprit in failure.value.message and cure in failure.value.cure
+
+
+def test_what_is_turned_off_and_what_is_said_once(tmp_path: Path) -> None:
+    path = config(tmp_path, 'no-health = true\norigin = "https://a"\n')
+    assert read_config(path, KNOWN) == {"health": False, "origins": ["https://a"]}
+    assert read_config(config(tmp_path, "no-health = false\n"), KNOWN) == {"health": True}
 
 
 def test_no_file(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ Servers run in tests/integration/test_cli_operation.py.
 
 from __future__ import annotations
 
+import logging
+import socket
 from pathlib import Path
 
 import click
@@ -15,8 +17,8 @@ from duplexer.cli import operation as module
 from duplexer.cli.listen import Listen, listen_options
 from duplexer.cli.operation import (
     Operation,
-    is_public,
     limits_for,
+    open_to_others,
     operation_options,
     warnings_for,
 )
@@ -42,34 +44,46 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
     path.write_text('host = "0.0.0.0"\nworkers = 4\nno-health = true\n[limits]\nmax_message = 7\n')
     listen, operation = parsed("--config", str(path), "--workers", "2")
     assert (listen.host, operation.workers, operation.limit) == ("0.0.0.0", 2, ("max_message=7",))
+    assert not operation.health
 
 
 @pytest.mark.parametrize(
-    ("arguments", "public"),
+    ("arguments", "host", "public"),
     [
-        ((), False),
-        (("--host", "localhost"), False),
-        (("--host", "::1"), False),
-        (("--host", "0.0.0.0"), True),
-        (("--host", "example.com"), True),
-        (("--host", "0.0.0.0", "--unix", "x"), False),
+        ((), "127.0.0.1", False),
+        (("--host", "localhost"), "0.0.0.0", True),  # a socket of systemd's is what counts
+        (("--trusted-proxy", "127.0.0.1"), "127.0.0.1", True),
+        (("--proxy-protocol", "127.0.0.1"), "127.0.0.1", True),
+        (("--trusted-proxy", "unix"), None, True),
+        ((), None, False),
     ],
 )
 def test_who_can_reach_it_and_what_is_bounded_then(
-    arguments: tuple[str, ...], public: bool
+    arguments: tuple[str, ...], host: str | None, public: bool
 ) -> None:
     listen, operation = parsed(*arguments)
-    assert is_public(listen) is public
-    limits = limits_for(listen, operation)
+    with bound(host) as sock:
+        assert open_to_others([sock]) == [host] * (host == "0.0.0.0")
+        limits = limits_for(listen, operation, [sock])
     assert (limits.handshake_rate is not None) is public
     assert (limits.max_per_address is not None) is public
     assert limits.handler_timeout == 10
 
 
+def bound(host: str | None) -> socket.socket:
+    """To an address, or of a Unix socket."""
+    sock = socket.socket(socket.AF_UNIX if host is None else socket.AF_INET)
+    if host is not None:
+        sock.bind((host, 0))
+    return sock
+
+
 def test_warnings() -> None:
     def told(*arguments: str) -> list[str]:
         listen, operation = parsed(*arguments)
-        return list(warnings_for(listen, operation, limits_for(listen, operation)))
+        with bound("0.0.0.0" if "--host" in arguments else "127.0.0.1") as sock:
+            limits = limits_for(listen, operation, [sock])
+            return list(warnings_for(listen, operation, limits, [sock]))
 
     assert told() == []
     (no_tls,) = told("--host", "0.0.0.0")
@@ -78,12 +92,14 @@ def test_warnings() -> None:
     assert "--any-origin" in origin
     (limit,) = told("--limit", "max_message=none")
     assert "max_message=none" in limit
+    (for_ever,) = told("--limit", "ping_timeout=none", "--limit", "failure_rate=none")
+    assert "ping_timeout=none" in for_ever
     assert len(told("--host", "0.0.0.0", "--reload")) == 2
+    _, strangers = told("--host", "0.0.0.0", "--limit", "failure_rate=none")
+    assert "failure_rate=none: one address" in strangers
 
 
 def test_a_port_that_is_taken_and_a_system_without_fork(monkeypatch: pytest.MonkeyPatch) -> None:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen, operation = parsed("--port", str(taken.getsockname()[1]), "--workers", "2")
         with pytest.raises(Failure, match="already in use"):
@@ -117,3 +133,14 @@ def test_proxies_that_are_believed(tmp_path: Path) -> None:
         with pytest.raises(Failure, match=r"proxy\.example") as caught:
             module.operate(listen, operation, lambda: (print, {}))  # type: ignore[arg-type,return-value]
         assert option in str(caught.value.cure)
+
+
+def test_what_operators_read_of_a_server_on_standard_error() -> None:
+    def read(level: int, **extra: object) -> bool:
+        record = logging.LogRecord("duplexer.server", level, "", 0, "", (), None)
+        record.__dict__.update(extra)
+        return module._is_for_operators(record)
+
+    assert read(logging.INFO, status=403)  # a refusal
+    assert read(logging.ERROR)
+    assert not read(logging.INFO)
