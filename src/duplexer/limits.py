@@ -33,6 +33,7 @@ _OPTIONAL = frozenset(
         "control_rate",
         "max_connections",
         "max_opening",
+        "max_incomplete",
         "max_per_address",
         "handshake_rate",
         "failure_rate",
@@ -123,6 +124,7 @@ class Limits:
     # -- the whole process -----------------------------------------------------------------------
     max_connections: int | None = None  #: of one server; beyond: 503
     max_opening: int | None = None  #: of these, not opened yet; beyond: closed at once, before TLS
+    max_incomplete: int | None = None  #: bytes of unfinished messages, of one server; beyond: 1013
     max_threads: int = 1000  #: of one server of ``duplexer.sync``; a tenth is for telling 503
     backlog: int = 1024  #: connections that the kernel may hold before we accept them
     refusal_log_rate: float = 1.0  #: lines a second about handshakes that were refused ...

@@ -98,6 +98,12 @@ RULES: dict[str, Rule] = {
         "Raise Limits.max_message (max_size=) if messages of this size are legitimate; "
         "recv_streaming() then reads them without holding all of one.",
     ),
+    "messages-incomplete": Rule(
+        1013,
+        "too many incomplete messages (max_incomplete)",
+        "All connections together hold more of messages that are not complete than they may. Raise "
+        "Limits.max_incomplete if there is memory for it, or lower Limits.message_timeout.",
+    ),
     "opcode-unknown": Rule(
         1002, "unknown opcode", "Opcodes 3 to 7 and 11 to 15 are reserved (RFC 6455 5.2)."
     ),

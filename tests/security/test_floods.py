@@ -99,6 +99,32 @@ async def test_a_message_that_is_never_finished(front):
         await struck(front, server, {"message_timeout": 1})
 
 
+# -- 18 and 26: all connections together -----------------------------------------------------------
+
+
+async def test_what_all_hold_of_incomplete_messages_is_bounded(front):
+    async with front.serve(echo, limits=Limits(max_incomplete=256 * 1024)) as server:
+        ledger = server.guard.ledger
+        first = await front.thread(open_raw, server)
+        second = await front.thread(open_raw, server)
+        try:
+            half = frame(BINARY, bytes(150 * 1024), fin=False)
+            await front.thread(first.send_bytes, half)
+            await front.until(lambda: ledger.held == 150 * 1024, PATIENCE)
+            await front.thread(second.send_bytes, half)
+            code, reason = await front.thread(second.recv_close)
+            assert (code, reason) == (1013, "too many incomplete messages (max_incomplete)")
+            second.close()
+            await struck(front, server, {"max_incomplete": 1})
+            assert await front.thread(echoes, server)
+            assert ledger.held == 150 * 1024
+        finally:
+            first.close()
+            second.close()
+        await front.until(lambda: ledger.held == 0, PATIENCE)
+        assert ledger.held == 0
+
+
 # -- 27: tiny frames -------------------------------------------------------------------------------
 
 

@@ -74,7 +74,10 @@ def make_session(block: documents.Block) -> Session:
     if "deflate" in options:
         extensions = (PerMessageDeflate(False, False, 15, 15, limits=limits),)
     session = Session(RFC6455, server=block.role == "server", limits=limits, extensions=extensions)
-    session.meter = Guard(limits).meter(None)
+    guard = Guard(limits)
+    guard.watch(session, None)
+    if guard.ledger is not None:
+        assert guard.ledger.hold(0, guard.ledger.most - 16384)  # what others hold
     if "closing" in options:
         session.send_close(int(options["closing"]), "", 0.0)
         session.cork.take()

@@ -49,6 +49,7 @@ PUBLIC = Limits(
     failure_burst=100,
     max_per_address=2000,
     max_opening=2000,
+    max_incomplete=64 << 20,
 )
 
 #: Bounds without which one peer can take all memory, or stay for ever.

@@ -26,6 +26,8 @@ cdef class Assembler:
     cdef public bint streaming, discarding, decoded
     cdef bint _deaf, _screened
     cdef object _pulse, _later
+    cdef public object ledger
+    cdef Py_ssize_t _held
 
     cpdef int bound(self, Py_ssize_t most) except -1
     cpdef int whole(self, object message, Py_ssize_t size) except -1
@@ -34,6 +36,7 @@ cdef class Assembler:
     cpdef int check_size(self, Py_ssize_t size, bint coded=*) except -1
     cpdef int begin_frame(self, int opcode, int rsv, Py_ssize_t size) except -1
     cpdef int advance(self, Py_ssize_t n) except -1
+    cdef int _hold(self, Py_ssize_t size) except -1
     @cython.locals(body=Growing, n=Py_ssize_t)
     cdef int _absorb(self, bytes data, bint fin) except -1
     cdef bytes _decode(self, bytes data, bint fin)

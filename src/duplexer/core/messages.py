@@ -18,6 +18,9 @@ from duplexer.limits import Limits
 
 __all__ = ["Assembler", "Inbox"]
 
+#: Bytes of an incomplete message that are not counted: a read may end anywhere, also in short ones.
+_UNCOUNTED = 16 * 1024
+
 
 class Inbox:
     """Messages that wait for their reader, and what they weigh."""
@@ -96,6 +99,9 @@ class Assembler:
         self.decoded = False  # an extension was used since the session last looked
         self._pulse: Any = None
         self._screened = False  # either of these two: one look on the hot path
+        #: with ``hold(before, now)``: a bound on what many connections together have incomplete
+        self.ledger: Any = None
+        self._held = 0  # bytes that it has been told of
 
     def bound(self, most: int) -> int:
         # From the next frame on messages have ``most`` bytes; negative: as many as they like.
@@ -202,12 +208,28 @@ class Assembler:
         body = self.body
         assert body is not None and self.intake is not None
         if self.rsv:
-            return self._absorb(self.intake.take_bytes(), False)
+            self._absorb(self.intake.take_bytes(), False)
+            return 0 if self.ledger is None else self._hold(body.size)
         self.total += n
         if self.opcode == opcodes.TEXT and not body.is_text(body.size - n):
             raise ProtocolError("utf8-invalid")
         if self.discarding:
             self._drop_body()
+        if self.ledger is not None:
+            self._hold(body.size)
+        return 0
+
+    def _hold(self, size: int) -> int:
+        # Tell the ledger what there is of the message in progress. It may say no.
+        if size < _UNCOUNTED:
+            size = 0
+        if size != self._held:
+            if not self.ledger.hold(self._held, size):
+                raise ProtocolError(
+                    "messages-incomplete",
+                    f"{size} bytes of this one, and those of others (Limits.max_incomplete)",
+                )
+            self._held = size
         return 0
 
     def _absorb(self, data: bytes, fin: bool) -> int:
@@ -275,6 +297,8 @@ class Assembler:
         self.opcode = 0
         self.wire = 0
         self.body = self.intake = None
+        if self._held:
+            self._hold(0)
         if self.discarding:
             self.discarding = False
         elif self.streaming:
@@ -299,6 +323,8 @@ class Assembler:
         n = len(data)
         if n:
             self._put(Piece(data, False), n)
+        if self._held:
+            self._hold(0)
         return 0
 
     def _drop_body(self) -> None:
@@ -322,3 +348,5 @@ class Assembler:
         """Nothing more will come: let go of what is incomplete."""
         self.opcode = 0
         self.body = self.intake = None
+        if self._held:
+            self._hold(0)

@@ -69,8 +69,8 @@ class Roster:
     def opened(self, connection: Any) -> None:
         """``connection`` is open."""
         self.guard.opened(connection)
-        if self.guard.meters:
-            connection.session.meter = self.guard.meter(connection.client.address)
+        if self.guard.watches:
+            self.guard.watch(connection.session, connection.client.address)
         self.opening.discard(connection)
         self.admitted.discard(connection)
         self.connected.add(connection)

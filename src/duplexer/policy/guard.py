@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from duplexer.errors import HttpError, PeerTimeout, ProtocolError
+from duplexer.policy.ledger import Ledger
 from duplexer.policy.rates import Bucket, Buckets, Meter, address_key
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _RULES = {
     "message-rate": "message_rate",
     "message-timeout": "message_timeout",
     "message-too-big": "max_message",
+    "messages-incomplete": "max_incomplete",
 }
 
 
@@ -62,6 +64,9 @@ class Guard:
         self._controls = self._buckets(limits.address_control_rate, limits.address_control_burst)
         self._lines = Bucket(limits.refusal_log_rate, limits.refusal_log_burst)
         self._unwritten = 0
+        most = limits.max_incomplete
+        #: What its connections hold of incomplete messages; ``None`` if nothing bounds that.
+        self.ledger = None if most is None else Ledger(most)
 
     def _buckets(self, rate: float | None, burst: int) -> Buckets | None:
         return None if rate is None else Buckets(rate, burst, self.limits.max_addresses)
@@ -189,16 +194,22 @@ class Guard:
     # -- open connections ------------------------------------------------------------------------
 
     @property
-    def meters(self) -> bool:
-        """Whether ``meter`` ever bounds anything."""
+    def watches(self) -> bool:
+        """Whether ``watch`` ever bounds anything."""
         rate = self.limits.message_rate
-        return rate is not None or self._messages is not None or self._controls is not None
+        rates = rate is not None or self._messages is not None or self._controls is not None
+        return rates or self.ledger is not None
+
+    def watch(self, session: Any, address: Any) -> None:
+        """Bound a new connection by what its address, and what all of them together may do."""
+        session.meter = self.meter(address)
+        session.assembler.ledger = self.ledger
 
     def meter(self, address: Any) -> Meter | None:
         """The allowances of a new connection; ``None`` if nothing bounds it but its own limits."""
-        if not self.meters:
-            return None
         rate = self.limits.message_rate
+        if rate is None and self._messages is None and self._controls is None:
+            return None
         own = None if rate is None else Bucket(rate, self.limits.message_burst)
         return Meter(address_key(address), own, self._messages, self._controls)
 

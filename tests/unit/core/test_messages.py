@@ -12,16 +12,20 @@ from hypothesis import strategies as st
 from duplexer.core import opcodes
 from duplexer.core.events import Piece
 from duplexer.core.messages import Assembler, Inbox
+from duplexer.core.session import Session
 from duplexer.errors import (
+    Close,
     ProtocolError,
 )
+from duplexer.policy.ledger import Ledger
 from tests.wire.frames import (
     BINARY,
+    CLOSE,
     CONT,
     TEXT,
     joined,
 )
-from tests.wire.sessions import QUIET, feed, make, messages, pair, to
+from tests.wire.sessions import QUIET, carry, feed, make, messages, pair, to
 
 # -- waiting for their reader --------------------------------------------------------------------
 
@@ -210,6 +214,83 @@ def test_clearing() -> None:
     push(target, opcodes.TEXT, b"y", False)
     target.clear()
     assert (target.opcode, target.body, target.intake) == (0, None, None)
+
+
+# -- what many connections hold together -----------------------------------------------------------
+
+
+def ledgered(ledger: Ledger, **options: Any) -> Session:
+    session = make(**options)
+    session.assembler.ledger = ledger
+    return session
+
+
+def test_what_is_incomplete_is_counted_until_it_is_complete() -> None:
+    ledger = Ledger(100_000)
+    first, second = ledgered(ledger), ledgered(ledger)
+    feed(first, to(first, BINARY, bytes(40_000), fin=False))
+    frame = to(second, BINARY, bytes(50_000))
+    feed(second, frame[:30_004])
+    assert ledger.held == 70_000 - len(frame) + 50_004
+    feed(first, to(first, CONT, bytes(20_000)))
+    feed(second, frame[30_004:])
+    assert ledger.held == 0
+    assert [len(*messages(session)) for session in (first, second)] == [60_000, 50_000]
+
+
+def test_short_messages_are_not_counted_however_they_are_cut() -> None:
+    ledger = Ledger(1)
+    session, other = ledgered(ledger), ledgered(ledger)
+    feed(other, to(other, BINARY, bytes(20_000), fin=False))  # it is alone, and fills all
+    feed(session, *(to(session, BINARY, bytes(10_000), fin=False), to(session, CONT, bytes(5_000))))
+    assert len(*messages(session)) == 15_000
+    feed(session, to(session, BINARY, bytes(500_000)))  # and what comes in one read is complete
+    assert len(*messages(session)) == 500_000
+    assert ledger.held == 20_000
+
+
+@pytest.mark.parametrize("deflate", [False, True])
+def test_who_wants_more_than_there_is_has_to_come_again(deflate: bool) -> None:
+    ledger = Ledger(100_000)
+    first = ledgered(ledger)
+    feed(first, to(first, BINARY, bytes(60_000), fin=False))
+    client, server = pair(deflate=deflate)
+    server.assembler.ledger = ledger
+    client.send_part(b"a" * 30_000, False, False)
+    carry(client, server)
+    assert server.is_open and ledger.held == 90_000
+    client.send_part(b"a" * 30_000, False, False)
+    carry(client, server)
+    assert isinstance(server.error, ProtocolError) and server.error.name == "messages-incomplete"
+    assert server.close_sent == Close(1013, "too many incomplete messages (max_incomplete)")
+    assert ledger.held == 60_000
+
+
+@pytest.mark.parametrize("end", ["close", "eof", "breach"])
+def test_whoever_goes_gives_it_back(end: str) -> None:
+    ledger = Ledger(100_000)
+    session = ledgered(ledger)
+    feed(session, to(session, TEXT, b"x" * 50_000, fin=False))
+    assert ledger.held == 50_000
+    if end == "close":
+        feed(session, to(session, CLOSE))
+    elif end == "eof":
+        session.receive_eof()
+    else:
+        feed(session, to(session, TEXT))
+    assert ledger.held == 0
+
+
+def test_what_its_reader_takes_in_pieces_is_not_held() -> None:
+    ledger = Ledger(100_000)
+    session = ledgered(ledger)
+    feed(session, to(session, TEXT, b"x" * 50_000, fin=False))
+    session.assembler.streaming = True
+    feed(session, to(session, CONT, b"x" * 50_000, fin=False))
+    assert ledger.held == 0
+    session.assembler.abandon()
+    feed(session, to(session, CONT, b"x" * 50_000, fin=False))
+    assert ledger.held == 0
 
 
 # -- streaming -------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ class Entry(RosterEntry):
         self.server = server
         self.response: Any = None
         self.remote_address = ("192.0.2.1", 4321)
-        self.session = SimpleNamespace(error=None, meter=None)
+        assembler = SimpleNamespace(ledger=None)
+        self.session = SimpleNamespace(error=None, meter=None, assembler=assembler)
         server.opening.add(self)
 
     def is_admitted(self) -> bool:
@@ -77,6 +78,14 @@ def test_closing_begins_once_and_not_with_what_a_close_cannot_say() -> None:
 def test_responses_of_ones_own() -> None:
     response = Entry(Roster(None)).respond(404, "nothing here")
     assert (response.status_code, response.body) == (404, b"nothing here")
+
+
+def test_what_is_bounded_for_all_together() -> None:
+    roster = Roster(None, Guard(Limits(max_incomplete=1000)))
+    entry = Entry(roster)
+    roster.opened(entry)
+    assert entry.session.assembler.ledger is roster.guard.ledger is not None
+    assert entry.session.meter is None
 
 
 def test_the_guard_hears_who_comes_and_goes() -> None:
