@@ -13,7 +13,18 @@ from duplexer import ConnectionClosed, Headers, Limits, Response
 from duplexer.errors import Close, ConnectionClosedError
 from duplexer.http.messages import make_response
 from tests.contract.peers import CLOSE, close_body
-from tests.security.attackers import attack, dial, echo, echoes, exchange, open_raw, request, status
+from tests.security.attackers import (
+    PATIENCE,
+    attack,
+    dial,
+    echo,
+    echoes,
+    exchange,
+    open_raw,
+    read_to_end,
+    request,
+    status,
+)
 
 SOURCE = Path(duplexer.__file__).parent
 
@@ -60,6 +71,45 @@ async def test_who_guesses_is_told_to_wait(front):
         assert b"\r\nRetry-After: 1000\r\n" in answers[-1]
         assert len(asked) == 5
         assert server.struck == {"failure_rate": 15}
+
+
+async def test_who_guesses_at_the_same_time_has_no_more_tries(front):
+    asked, judged = [], []
+
+    async def authenticate(ws, request):
+        asked.append(request)
+        await front.until(lambda: judged, PATIENCE)
+
+    limits = Limits(failure_rate=0.001, failure_burst=3)
+    async with front.serve(echo, authenticate=authenticate, limits=limits) as server:
+        socks = [await front.thread(dial, server) for _ in range(3)]
+        try:
+            for n, sock in enumerate(socks, 1):
+                sock.sendall(request())
+                await front.until(lambda n=n: len(asked) == n, PATIENCE)
+            assert status(await front.thread(exchange, server, request())) == 429
+            judged.append("all of them are wrong")
+            answers = [await front.thread(read_to_end, sock) for sock in socks]
+            assert [status(answer) for answer in answers] == [403] * 3
+        finally:
+            judged.append("whatever happened")
+            for sock in socks:
+                sock.close()
+        assert status(await front.thread(exchange, server, request())) == 429
+        assert len(asked) == 3
+        assert server.struck == {"failure_rate": 2}
+
+
+async def test_who_is_let_in_may_come_as_often_as_they_like(front):
+    limits = Limits(failure_rate=0.001, failure_burst=1)
+
+    async def authenticate(ws, request):
+        return "ada"
+
+    async with front.serve(echo, authenticate=authenticate, limits=limits) as server:
+        for _ in range(3):
+            assert await front.thread(echoes, server)
+        assert server.struck == {}
 
 
 # -- 15: logs --------------------------------------------------------------------------------------

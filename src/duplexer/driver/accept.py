@@ -214,26 +214,49 @@ def _answer(
         presented = place.scheme.read(request)
         request = presented.request
     connection.request = request
-    response: Response | None = None
-    guard, why = serving.guard, ""
     if serving.trusted is not None:
         _believe(connection, serving, request)
-    if guard.asks and wants_socket:
-        guard.check(connection.client.address, time.monotonic())
+    if not wants_socket:
+        return _answer_plainly(connection, serving, carrier)
+    steps = _decide(connection, serving, place, carrier, presented)
+    if not serving.guard.asks:
+        return steps
+    serving.guard.check(connection.client.address, time.monotonic())
+    return _counted(connection, serving.guard, steps)
+
+
+def _counted(
+    connection: Any, guard: Guard, steps: Generator[Step, Any, Agreement | None]
+) -> Generator[Step, Any, Agreement | None]:
+    """``steps``; whether they fail to let somebody in is told to ``guard``."""
+    address = connection.client.address
+    status: int | None = None
+    try:
+        return (yield from steps)
+    except HttpError as error:
+        status = error.status
+        raise
+    finally:
+        if connection.response is not None:  # else the client has left before, or a hook failed
+            status = connection.response.status_code
+        guard.answered(address, status, time.monotonic())
+
+
+def _decide(
+    connection: Any,
+    serving: Serving,
+    place: Serving | None,
+    carrier: ServerCarrier,
+    presented: Presented | None,
+) -> Generator[Step, Any, Agreement | None]:
+    """What becomes of a request for a WebSocket."""
+    request: Request = connection.request
+    response: Response | None = None
     if serving.process_request is not None:
         response = yield Call(serving.process_request, (connection, request))
-        if response is not None and not isinstance(response, Response):
-            raise TypeError(
-                f"process_request must return a Response or None, not {type(response).__name__}"
-            )
-    if not wants_socket:
-        if response is None:
-            response = yield from _page(serving, carrier, request)
-        if serving.observer is not None:
-            serving.observer.answered(connection, request, response.status_code)
-        yield Write(carrier.respond(request, response, date=http_date(time.time())))
-        return None
+        _check_response(response)
     agreement: Agreement | None = None
+    why = ""
     if response is None:
         try:
             if place is None:
@@ -241,7 +264,7 @@ def _answer(
             agreement = _accept(connection, place, request, carrier.secure, presented)
             response = agreement.response
         except HttpError as error:
-            guard.refused(error)
+            serving.guard.refused(error)
             why = error.text
             response = refuse(error, serving.options.server_header)
         else:
@@ -250,6 +273,29 @@ def _answer(
                 if refused is not None:
                     agreement, response = None, refused
     return (yield from _conclude(connection, serving, place, carrier, agreement, response, why))
+
+
+def _answer_plainly(
+    connection: Any, serving: Serving, carrier: ServerCarrier
+) -> Generator[Step, Any, None]:
+    """Answer a request of plain HTTP."""
+    request: Request = connection.request
+    response: Response | None = None
+    if serving.process_request is not None:
+        response = yield Call(serving.process_request, (connection, request))
+        _check_response(response)
+    if response is None:
+        response = yield from _page(serving, carrier, request)
+    if serving.observer is not None:
+        serving.observer.answered(connection, request, response.status_code)
+    yield Write(carrier.respond(request, response, date=http_date(time.time())))
+
+
+def _check_response(response: Any) -> None:
+    if response is not None and not isinstance(response, Response):
+        raise TypeError(
+            f"process_request must return a Response or None, not {type(response).__name__}"
+        )
 
 
 def _page(
@@ -310,7 +356,6 @@ def _conclude(
             return agreement
         serving.guard.refused(_full())
         response = connection.response = refuse(_full(), serving.options.server_header)
-    serving.guard.answered(connection.client.address, response.status_code, time.monotonic())
     _refused(connection, serving, response.status_code, why or response.reason_phrase)
     yield Write(carrier.respond(request, response, date=http_date(time.time())))
     return None

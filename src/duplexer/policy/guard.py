@@ -155,26 +155,42 @@ class Guard:
         return self._handshakes is not None or self._failures is not None
 
     def check(self, address: Any, now: float) -> None:
-        """A handshake begins; :exc:`HttpError` 429 if there were too many from this address."""
+        """A handshake begins; :exc:`HttpError` 429 if there were too many from this address.
+
+        Otherwise it has to be followed by ``answered``, whatever becomes of the handshake.
+        """
         key = address_key(address)
         if key is None:
             return
-        if self._failures is not None and not self._failures.has(key, now):
-            rate, name = self._failures.rate, "failure_rate"
-        elif self._handshakes is not None and not self._handshakes.take(key, now):
-            rate, name = self._handshakes.rate, "handshake_rate"
-        else:
-            return
-        self.strike(name)
-        after = str(max(1, round(1 / rate)))
-        raise HttpError(429, f"too many attempts ({name}); try later", [("Retry-After", after)])
+        if self._handshakes is not None and not self._handshakes.take(key, now):
+            raise self._too_often("handshake_rate", self._handshakes)
+        self._attempt(key, now)
 
-    def answered(self, address: Any, status: int, now: float) -> None:
-        """A handshake was answered: who fails to show who they are has only so many tries."""
-        if self._failures is not None and status in (401, 403):
+    def attempt(self, address: Any, now: float) -> None:
+        """Somebody shows who they are after the handshake; otherwise as ``check``."""
+        key = address_key(address)
+        if key is not None:
+            self._attempt(key, now)
+
+    def _attempt(self, key: str, now: float) -> None:
+        # It counts as a failure until it is none: others do not wait for that to try as well.
+        if self._failures is not None and not self._failures.take(key, now):
+            raise self._too_often("failure_rate", self._failures)
+
+    def _too_often(self, name: str, buckets: Buckets) -> HttpError:
+        self.strike(name)
+        after = str(max(1, round(1 / buckets.rate)))
+        return HttpError(429, f"too many attempts ({name}); try later", [("Retry-After", after)])
+
+    def answered(self, address: Any, status: int | None, now: float) -> None:
+        """What ``check`` or ``attempt`` let pass is answered; ``None``: it has left before.
+
+        Who fails to show who they are, with 401 or 403, has only so many tries.
+        """
+        if self._failures is not None and status not in (401, 403):
             key = address_key(address)
             if key is not None:
-                self._failures.take(key, now)
+                self._failures.give(key, now)
 
     def refused(self, error: HttpError) -> None:
         """We have refused a request: count the bound, if that is why."""

@@ -54,6 +54,11 @@ class Bucket:
         self.tokens -= n
         return True
 
+    def give(self, now: float) -> None:
+        """Give a token back."""
+        self.take(now, -1.0)
+        self.tokens = min(self.burst, self.tokens)
+
 
 class Buckets:
     """A bucket for each key, ``most`` at a time: then the one that was longest idle is forgotten.
@@ -82,11 +87,12 @@ class Buckets:
             self._buckets[key] = bucket
             return bucket.take(now, n)
 
-    def has(self, key: str, now: float) -> bool:
-        """Whether ``key`` has a token; none is taken."""
+    def give(self, key: str, now: float) -> None:
+        """Give a token back to ``key``."""
         with self._lock:
             bucket = self._buckets.get(key)
-            return bucket is None or bucket.tokens + (now - bucket.at) * self.rate >= 1
+            if bucket is not None:  # else it is forgotten: it has all there are
+                bucket.give(now)
 
 
 class Meter:

@@ -486,6 +486,26 @@ def test_who_fails_too_often_is_not_asked_again() -> None:
     assert guard.struck == {"failure_rate": 2}
 
 
+@pytest.mark.parametrize("end", ["leaves", "hook fails", "is refused by the hook"])
+def test_who_hears_nothing_of_what_was_shown_has_not_failed(end: str) -> None:
+    guard = Guard(Limits(failure_rate=0.001, failure_burst=1))
+    serving = Serving(options=ServerOptions(), guard=guard, process_request=print)
+    steps = open_server(connection(), serving, secure=False)
+    next(steps)
+    assert isinstance(steps.send(REQUEST), Call)
+    other = open_server(connection(), serving, secure=False)
+    next(other)
+    too_early = other.send(REQUEST)
+    assert isinstance(too_early, Write) and status(too_early.data) == 429
+    if end == "leaves":
+        steps.close()
+    else:
+        error = ValueError("what") if end == "hook fails" else HttpError(403, "no")
+        assert isinstance(steps.throw(error), Write)
+    _, written, _ = run(REQUEST, guard=guard)
+    assert status(written) == (429 if end == "is refused by the hook" else 101)
+
+
 def test_a_request_that_does_not_come_in_time_is_counted(caplog: pytest.LogCaptureFixture) -> None:
     guard = Guard(Limits())
     with caplog.at_level(logging.INFO):

@@ -87,6 +87,25 @@ def test_failures() -> None:
     assert guard.struck == {"failure_rate": 1}
 
 
+def test_who_has_no_answer_yet_may_have_failed() -> None:
+    guard = Guard(Limits(failure_rate=0.001, failure_burst=2))
+    guard.check(HERE, 0.0)
+    guard.attempt(HERE, 0.0)
+    for one_more in (guard.check, guard.attempt):
+        with pytest.raises(HttpError, match="failure_rate"):
+            one_more(HERE, 0.0)
+    for status in (101, None):  # it was right, or has left before it was told
+        guard.answered(HERE, status, 0.0)
+        guard.attempt(HERE, 0.0)
+    guard.answered(HERE, 401, 0.0)
+    with pytest.raises(HttpError) as caught:
+        guard.check(HERE, 0.0)
+    assert caught.value.headers == (("Retry-After", "1000"),)
+    assert guard.struck == {"failure_rate": 3}
+    guard.attempt("", 0.0)
+    guard.answered("", 401, 0.0)
+
+
 def test_lines() -> None:
     guard = Guard(Limits(refusal_log_burst=2, refusal_log_rate=1.0))
     assert [guard.may_log(0.0) for _ in range(5)] == [0, 0, None, None, None]

@@ -45,8 +45,19 @@ def test_each_key_has_its_own_bucket() -> None:
     buckets = Buckets(1.0, 2, 10)
     assert [buckets.take("a", 0.0) for _ in range(3)] == [True, True, False]
     assert buckets.take("b", 0.0)
-    assert buckets.has("b", 0.0) and not buckets.has("a", 0.5) and buckets.has("a", 1.0)
-    assert buckets.has("c", 0.0) and len(buckets) == 2
+    assert not buckets.take("a", 0.5) and buckets.take("a", 1.0)
+    assert buckets.take("b", 0.0) and not buckets.take("b", 0.0) and len(buckets) == 2
+
+
+def test_what_is_given_back_may_be_taken_again() -> None:
+    buckets = Buckets(1.0, 2, 10)
+    buckets.give("a", 0.0)  # of whom nothing is known has all there are
+    assert [buckets.take("a", 0.0) for _ in range(3)] == [True, True, False]
+    buckets.give("a", 0.5)
+    assert [buckets.take("a", 0.5), buckets.take("a", 0.5)] == [True, False]
+    buckets.give("a", 100.0)  # ... which are never more than a burst
+    assert [buckets.take("a", 100.0) for _ in range(3)] == [True, True, False]
+    assert len(buckets) == 1
 
 
 def test_the_one_that_was_longest_idle_is_forgotten() -> None:
