@@ -27,6 +27,7 @@ from uvicorn.protocols.utils import (
     get_remote_addr,
 )
 
+from duplexer.asgi.admission import Entrance
 from duplexer.asgi.denial import Denial, answer, headers_from
 from duplexer.asgi.exchange import Exchange
 from duplexer.asyncio.connection import Connection
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from duplexer.driver.steps import Steps
     from duplexer.handshake.negotiate import Agreement
     from duplexer.http.messages import Request
+    from duplexer.policy.forwarded import Client
 
 __all__ = ["Setting", "WebSocketProtocol"]
 
@@ -92,6 +94,9 @@ class Setting:
             ping_interval=config.ws_ping_interval or None,  # 0 turns it off
             ping_timeout=config.ws_ping_timeout or None,
         )
+        self.entrance = Entrance(config, self.limits)
+        if self.observer is not None:
+            self.observer.serves(self.entrance.guard)
         compression = "deflate" if config.ws_per_message_deflate else None
         self.options = ServerOptions(
             origins=None,  # whose pages may connect is up to the application, as always in ASGI
@@ -137,6 +142,7 @@ class WebSocketProtocol(Exchange, Connection, asyncio.Protocol):
         self.setting = setting
         self.server_state: Any = server_state
         self.app_state = app_state
+        self.client: Client | None = None  # whom it is from, where there are bounds by address
         self.scope: dict[str, Any] = {}
         self.task: asyncio.Task[None] | None = None
         self.agreement: Agreement | None = None  # what the application has to decide about
@@ -161,6 +167,7 @@ class WebSocketProtocol(Exchange, Connection, asyncio.Protocol):
         """Part of asyncio's Protocol."""
         super().connection_lost(exc)
         self.server_state.connections.discard(self)
+        self.setting.entrance.left(self)
         if self.session is None:
             waiters, self.drain_waiters = self.drain_waiters, None
             for waiter in waiters or ():
@@ -190,7 +197,7 @@ class WebSocketProtocol(Exchange, Connection, asyncio.Protocol):
             self.logger.log(TRACE_LOG_LEVEL, "%s%s", f"{client} - " if client else "", text)
 
     def _client(self) -> str:
-        address = get_remote_addr(self.transport)
+        address = get_remote_addr(self.transport) if self.client is None else self.client.address
         return f"{address[0]}:{address[1]}" if address else ""
 
     # -- the handshake ---------------------------------------------------------------------------
@@ -210,6 +217,7 @@ class WebSocketProtocol(Exchange, Connection, asyncio.Protocol):
                     return None
                 request = reader.feed(data)
             self.request = request
+            self.setting.entrance.enter(self)
             self.agreement = accept(
                 request, self.setting.options, secure=self.is_secure(), dialects=(RFC6455,)
             )
@@ -232,15 +240,19 @@ class WebSocketProtocol(Exchange, Connection, asyncio.Protocol):
         return None if self.agreement is None else (self.agreement, self.early)
 
     def _log_refusal(self, error: HttpError) -> None:
-        self._observe_refusal(error.status)
+        if error.status != 503:  # which is the entrance's own, and counted
+            self.setting.entrance.guard.refused(error)
         path = "" if self.request is None else " " + shown(self.request.path)
-        self.logger.info(
-            '%s - "WebSocket%s" %d: %s', self._client(), path, error.status, error.text
-        )
+        more = self._note_refusal(error.status)
+        if more is not None:
+            self.logger.info(
+                '%s - "WebSocket%s" %d: %s%s', self._client(), path, error.status, error.text, more
+            )
 
-    def _observe_refusal(self, status: int) -> None:
+    def _note_refusal(self, status: int) -> str | None:
         if self.observer is not None:
             self.observer.refused(self, self.request, status)
+        return self.setting.entrance.refused(self, status)
 
     def opening_data(self, data: bytes) -> None:
         """Bytes of the opening handshake: the application starts when they are a request."""
@@ -259,6 +271,7 @@ class WebSocketProtocol(Exchange, Connection, asyncio.Protocol):
     def opened(self) -> None:
         """The handshake is done; the application knows, because it has accepted it."""
         self.early = b""
+        self.setting.entrance.opened(self)
 
     def _scope_of(self, request: Request) -> dict[str, Any]:
         setting = self.setting
@@ -285,14 +298,19 @@ class WebSocketProtocol(Exchange, Connection, asyncio.Protocol):
             "extensions": {"websocket.http.response": {}},
         }
 
-    def _decide(self, verdict: bytes, outcome: object) -> None:
+    def _decide(self, verdict: bytes, status: int | None) -> None:
         # The answer leaves, and what there is to do after it is done, before this returns.
-        self.logger.info(
-            '%s - "WebSocket %s" %s',
-            get_client_addr(self.scope),  # type: ignore[arg-type]
-            get_path_with_query_string(self.scope),  # type: ignore[arg-type]
-            outcome,
-        )
+        outcome: str | None = "[accepted]"
+        if status is not None:
+            more = self._note_refusal(status)
+            outcome = None if more is None else f"{status}{more}"
+        if outcome is not None:
+            self.logger.info(
+                '%s - "WebSocket %s" %s',
+                get_client_addr(self.scope),  # type: ignore[arg-type]
+                get_path_with_query_string(self.scope),  # type: ignore[arg-type]
+                outcome,
+            )
         self.verdict = verdict
         if self.steps is not None:
             super().opening_data(b"")
@@ -301,7 +319,6 @@ class WebSocketProtocol(Exchange, Connection, asyncio.Protocol):
         # In place of a WebSocket, unless there is an answer already.
         if self.verdict is None and not self.lost:
             self.agreement = None
-            self._observe_refusal(status)
             self._decide(answer(status, text, self.server_state.default_headers), status)
             self._say_farewell({"code": 1006})
 
@@ -319,7 +336,7 @@ class WebSocketProtocol(Exchange, Connection, asyncio.Protocol):
         if subprotocol:
             response.headers["Sec-WebSocket-Protocol"] = subprotocol
             self.agreement = self.agreement._replace(subprotocol=subprotocol)
-        self._decide(response.serialize(), "[accepted]")
+        self._decide(response.serialize(), None)
 
     # -- the application -------------------------------------------------------------------------
 
@@ -445,7 +462,6 @@ class WebSocketProtocol(Exchange, Connection, asyncio.Protocol):
         # The next bytes of a denial, which begins with the first of them.
         if self.verdict is None:
             self.agreement = None
-            self._observe_refusal(denial.status)
             self._decide(data, denial.status)
         else:
             self.transport.write(data)
