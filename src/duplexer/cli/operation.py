@@ -17,7 +17,8 @@ import click
 from duplexer.asyncio.server import serve, unix_serve
 from duplexer.carriers.readiness import Readiness
 from duplexer.carriers.routes import text
-from duplexer.cli.config import limits_of, read_config
+from duplexer.cli.config import limit_from, limits_of, read_config
+from duplexer.cli.descriptors import raise_limit, room_for
 from duplexer.cli.listen import gathering
 from duplexer.cli.loops import loop_factory
 from duplexer.cli.outcome import Failure, Status, bind_failure
@@ -217,13 +218,24 @@ def open_to_others(sockets: Iterable[socket.socket]) -> list[str]:
     return [host for host in hosts if not ipaddress.ip_address(host).is_loopback]
 
 
-def limits_for(listen: Listen, operation: Operation, sockets: Iterable[socket.socket]) -> Limits:
-    """The bounds: rates by address for who comes from elsewhere, and what the user says."""
+def limits_for(
+    listen: Listen,
+    operation: Operation,
+    sockets: Iterable[socket.socket],
+    descriptors: int | None = None,
+) -> Limits:
+    """The bounds: rates by address for who comes from elsewhere, and what the user says.
+
+    Who finds no descriptor left would wait in the kernel: before that we answer 503.
+    """
     through_proxies = operation.trusted_proxies or operation.proxy_protocol
     base = PUBLIC if through_proxies or open_to_others(sockets) else Limits()
     # As good as no time; nothing would be no number of seconds to Limits.
     base = base.replace(handler_timeout=max(listen.grace, 0.001))
-    return limits_of(base, operation.limit)
+    limits = limits_of(base, operation.limit)
+    if any(limit_from(each)[0] == "max_connections" for each in operation.limit):
+        return limits
+    return limits.replace(max_connections=room_for(descriptors, limits.max_opening))
 
 
 def warnings_for(
@@ -260,7 +272,9 @@ def _on_output() -> logging.Logger:
 class _Site:
     """One server, in one process or several."""
 
-    def __init__(self, listen: Listen, operation: Operation, load: Load) -> None:
+    def __init__(
+        self, listen: Listen, operation: Operation, load: Load, descriptors: int | None = None
+    ) -> None:
         self.listen = listen
         self.operation = operation
         self.load = load
@@ -271,7 +285,7 @@ class _Site:
         limits_of(Limits(), operation.limit)  # mistakes are told before a socket is bound
         self.places = self._bind()
         self.sockets = [sock for place in self.places for sock in place]
-        self.limits = limits_for(listen, operation, self.sockets)
+        self.limits = limits_for(listen, operation, self.sockets, descriptors)
 
     def _bind(self) -> list[list[socket.socket]]:
         listen, operation = self.listen, self.operation
@@ -439,7 +453,7 @@ def operate(
             Networks(networks)
         except ValueError as error:
             raise Failure(str(error), f"correct {option}", status=Status.USAGE) from None
-    site = _Site(listen, operation, load)
+    site = _Site(listen, operation, load, raise_limit())
     for warning in warnings_for(listen, operation, site.limits, site.sockets):
         click.echo(f"warning: {warning}", err=True)
     if notes is not None:

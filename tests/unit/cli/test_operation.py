@@ -5,6 +5,7 @@ Servers run in tests/integration/test_cli_operation.py.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import socket
 from pathlib import Path
@@ -64,7 +65,12 @@ def test_who_can_reach_it_and_what_is_bounded_then(
     listen, operation = parsed(*arguments)
     with bound(host) as sock:
         assert open_to_others([sock]) == [host] * (host == "0.0.0.0")
-        limits = limits_for(listen, operation, [sock])
+        limits = limits_for(listen, operation, [sock], 100_064)
+        no_more = limits_for(
+            listen, dataclasses.replace(operation, limit=("max_connections=none",)), [sock], 1000
+        )
+    assert limits.max_connections == 100_000 - (limits.max_opening or 0)
+    assert no_more.max_connections is None
     assert (limits.handshake_rate is not None) is public
     assert (limits.max_per_address is not None) is public
     assert limits.handler_timeout == 10

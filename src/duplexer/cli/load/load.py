@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import sys
 from collections.abc import Callable, Iterator
 from time import perf_counter_ns, process_time
 from typing import Any
 
 from duplexer.asyncio.client import ClientConnection, connect
+from duplexer.cli.descriptors import raise_limit
 from duplexer.cli.load.messages import make_messages
 from duplexer.cli.load.mistakes import Mistakes
 from duplexer.cli.load.plan import Plan
@@ -66,7 +66,7 @@ class Load:
 
     async def open(self) -> None:
         """Open the connections, as many as can be opened."""
-        _raise_file_limit()
+        raise_limit()
         context = self.plan.tls()
         options = self.plan.arguments(context)
         options["compression"] = "deflate" if self.plan.deflate else None
@@ -335,14 +335,3 @@ def _no_garbage_collection() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
-
-
-def _raise_file_limit() -> None:
-    """Allow ourselves as many open files as we may."""
-    if sys.platform == "win32":
-        return
-    import resource
-
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
