@@ -47,6 +47,7 @@ class Entrance:
             guard.identify(connection, client.address)
         if guard.asks:
             guard.check(client.address, time.monotonic())
+            connection.is_trying = True
 
     def _address_of(self, connection: Any) -> Any:
         """What ``scope["client"]`` will be when uvicorn has looked at who speaks for whom."""
@@ -67,25 +68,31 @@ class Entrance:
     def opened(self, connection: Any) -> None:
         """Its application has accepted it."""
         guard = self.guard
+        self._answered(connection, 101)
         guard.opened(connection)
         if guard.watches:
             guard.watch(connection.session, connection.client.address)
 
     def refused(self, connection: Any, status: int) -> str | None:
         """It was refused: what else to say in the line of the log; ``None`` for no line."""
-        now = time.monotonic()
-        if connection.client is not None:
-            self.guard.answered(connection.client.address, status, now)
-        unwritten = self.guard.may_log(now)
+        self._answered(connection, status)
+        unwritten = self.guard.may_log(time.monotonic())
         if unwritten is None:
             return None
         return f"; {unwritten} more were refused before" if unwritten else ""
 
     def left(self, connection: Any) -> None:
         """It is over, if it ever came in."""
+        self._answered(connection, None)
         self.guard.leave(connection)
         if connection.session is not None:
             self.guard.ended(connection.session.error)
+
+    def _answered(self, connection: Any, status: int | None) -> None:
+        # What was let pass is answered, or it has left before: that is told once.
+        if connection.is_trying:
+            connection.is_trying = False
+            self.guard.answered(connection.client.address, status, time.monotonic())
 
 
 async def _nothing(scope: Any, receive: Any, send: Any) -> None:

@@ -143,6 +143,7 @@ class WebSocketProtocol(Exchange, Connection, asyncio.Protocol):
         self.server_state: Any = server_state
         self.app_state = app_state
         self.client: Client | None = None  # whom it is from, where there are bounds by address
+        self.is_trying = False  # to come in, and the guard waits to hear how that ends
         self.scope: dict[str, Any] = {}
         self.task: asyncio.Task[None] | None = None
         self.agreement: Agreement | None = None  # what the application has to decide about

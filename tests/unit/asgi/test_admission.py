@@ -93,6 +93,31 @@ async def test_who_fails_to_show_who_they_are(running: Running) -> None:
         assert struck(site) == {"failure_rate": 2}
 
 
+async def test_who_comes_in_or_leaves_has_not_failed(running: Running) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/wait":
+            await receive()
+            await receive()
+        elif scope["path"] == "/no":
+            await refuse(scope, receive, send)
+        else:
+            await echo(scope, receive, send)
+
+    async with running(app, bounded(failure_rate=0.001, failure_burst=1)) as site:
+        for _ in range(2):
+            async with connect(site.uri, proxy=None):
+                pass
+            await site.idle()
+            _, waiting = await site.raw(REQUEST.replace(b"/", b"/wait", 1))
+            await until(lambda: site.state.tasks)
+            # Nobody gains by coming while others are being looked at.
+            assert status(await site.ask(REQUEST.replace(b"/", b"/no", 1))) == 429
+            waiting.close()
+            await site.idle()
+        assert status(await site.ask(REQUEST.replace(b"/", b"/no", 1))) == 403
+        assert status(await site.ask()) == 429
+
+
 async def test_it_is_the_client_that_counts_and_not_the_proxy(running: Running) -> None:
     protocol = bounded(handshake_rate=0.001, handshake_burst=1)
     async with running(refuse, protocol) as site:
