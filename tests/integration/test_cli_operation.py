@@ -12,6 +12,7 @@ import ssl
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trustme
 
 from duplexer.asyncio.client import connect
@@ -135,6 +136,52 @@ async def test_one_server_takes_over_from_another_under_traffic(tmp_path: Path) 
             await finish(clients, tasks, tmp_path)
             assert {code for each in clients for code in each.restarts} <= {1012}
             assert await asyncio.to_thread(new.stop) == (0, f"listening on {uri}\n", "")
+
+
+#: Takes as long for a message as the file "go" is not there.
+SLOW = """
+import asyncio, pathlib
+
+async def handle(ws):
+    async for message in ws:
+        await ws.send("begun")
+        while not pathlib.Path("go").exists():
+            await asyncio.sleep(0.01)
+        await ws.send(message)
+"""
+
+
+def is_refused(uri: str) -> bool:
+    try:
+        socket.create_connection(where(uri), PATIENCE).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        pass  # it came while they were closing
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_while_workers_drain_the_port_is_free(number: signal.Signals, tmp_path: Path) -> None:
+    """Whoever connects is told so at once, or comes to the successor, which can listen."""
+    write_module(tmp_path, "app", SLOW)
+    arguments = ("serve", "app:handle", "--workers", "2", "--grace", "3600", "--drain", "0")
+    with server(*arguments, cwd=tmp_path) as (old, uri):
+        ws = await connect(uri, proxy=None)
+        await ws.send("slow")
+        assert await ws.recv() == "begun"
+        old.popen.send_signal(number)
+        await until(lambda: is_refused(uri))
+        port = str(where(uri)[1])
+        with process(*arguments, "--port", port, cwd=tmp_path) as new:
+            await asyncio.to_thread(new.wait_for, "listening on")
+            assert (await get(uri, "/readyz")).startswith(b"HTTP/1.1 200 ")
+            (tmp_path / "go").touch()
+            assert await asyncio.wait_for(ws.recv(), PATIENCE) == "slow"
+            await asyncio.wait_for(ws.wait_closed(), PATIENCE)
+            assert ws.close_code == 1012
+            assert (await asyncio.to_thread(new.stop))[0] == 0
+        assert await asyncio.to_thread(old.end) == (0 if number == signal.SIGTERM else -number)
 
 
 async def test_a_worker_that_is_killed(tmp_path: Path) -> None:

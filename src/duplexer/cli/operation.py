@@ -281,7 +281,7 @@ class _Site:
         over = 0.0 if operation.reload and operation.drain is None else operation.drain
         self.leaving = Leaving(over=over, notice=operation.notice)
         self.path: tuple[str, int] | None = None
-        self.shared = True
+        self.shared = False
         limits_of(Limits(), operation.limit)  # mistakes are told before a socket is bound
         self.places = self._bind()
         self.sockets = [sock for place in self.places for sock in place]
@@ -292,8 +292,8 @@ class _Site:
         places = operation.workers or 1
         given = inherited()
         if given:
+            self.shared = True  # with systemd, where they wait for what comes after us
             return [given] * places
-        self.shared = operation.workers is not None
         try:
             if listen.unix is not None:
                 at: serve = unix_serve(print, listen.unix)  # type: ignore[arg-type]
@@ -380,6 +380,7 @@ class _Site:
                         lambda: serving,
                         self.leaving,
                         sockets=sockets,
+                        shared=self.shared,
                         channel=channel,
                         number=number,
                     )
@@ -401,6 +402,7 @@ class _Site:
             self.run_one,
             workers,
             self.limits,
+            sockets=self.places,
             patience=self.leaving.patience(self.limits),
             on_ready=self.announce,
             changed=Watcher(Path.cwd()).changed if self.operation.reload else None,

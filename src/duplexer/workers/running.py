@@ -44,12 +44,14 @@ def run(
     if workers is not None:
         check_workers(workers)
         sockets, path = ([given] * workers, None) if given else sockets_for(serving, workers)
+        shared = bool(given) or serving.own.get("sock") is not None
 
         def one(place: int, channel: socket.socket, number: int) -> int:
             told = work(
                 lambda: serving,
                 leaving,
                 sockets=sockets[place],
+                shared=shared,
                 channel=channel,
                 number=number,
                 on_ready=on_ready,
@@ -58,7 +60,7 @@ def run(
                 runner.run(told)
             return 0
 
-        supervise(one, workers, serving, leaving, path)
+        supervise(one, sockets, serving, leaving, path)
         return
 
     def ready(server: Server) -> Any:
@@ -82,18 +84,19 @@ def check_workers(workers: int) -> None:
 
 def supervise(
     one: Callable[[int, socket.socket, int], int],
-    workers: int,
+    sockets: list[list[socket.socket]],
     serving: serve,
     leaving: Leaving,
     path: tuple[str, int] | None,
 ) -> None:
-    """Keep ``workers`` processes that run ``one``; then remove the Unix socket at ``path``."""
+    """Keep a process for each of ``sockets`` that runs ``one``; then remove the one at ``path``."""
     from duplexer.workers.supervisor import Supervisor  # not where there is no fork
 
     supervisor = Supervisor(
         one,
-        workers,
+        len(sockets),
         serving.limits,
+        sockets=sockets,
         patience=leaving.patience(serving.limits),
         on_reload=getattr(serving.context, "reload", lambda: None),
     )

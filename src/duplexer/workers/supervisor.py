@@ -4,7 +4,11 @@ It runs no event loop and no code of the user's, so that nothing but a signal en
 worker it has a channel, a pair of sockets, on which a byte is a word::
 
     worker → supervisor    R  it serves
-    supervisor → worker    D  drain, S  stop, B  a socket comes along: one more worker on the bus
+    supervisor → worker    D  drain, as all do; S  stop; H  hand over: drain, there is a successor
+                           B  a socket comes along: one more worker on the bus
+
+Of a place's listening sockets its workers have a copy, and the supervisor until all are to leave:
+once they have closed theirs the port is free, and nobody connects to where nobody accepts.
 
 When the channel ends the other side has ended: no worker outlives its supervisor for long.
 
@@ -24,7 +28,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from duplexer.limits import Limits
@@ -64,18 +68,21 @@ class Supervisor:
         places: int,
         limits: Limits,
         *,
+        sockets: Sequence[Sequence[socket.socket]] = (),
         patience: float | None = None,
         on_ready: Callable[[], None] = lambda: None,
         on_reload: Callable[[], None] = lambda: None,
         changed: Callable[[], bool] | None = None,
         logger: logging.Logger | None = None,
     ) -> None:
-        """``patience``: seconds in which workers that are told to leave have left.
+        """``sockets``: of each place those that it listens on. ``patience``: seconds in which
+        workers that are told to leave have left.
 
         ``on_ready`` is called when all workers serve for the first time, ``on_reload`` before they
         are replaced; ``changed`` is asked every half second whether they are to be.
         """
         self._work = work
+        self._sockets = sockets
         self._patience = patience
         self._on_ready = on_ready
         self._on_reload = on_reload
@@ -200,6 +207,7 @@ class Supervisor:
             for key in list(self._selector.get_map().values()):
                 key.fileobj.close()
             self._selector.close()
+            self._close_sockets(but=place)
             status = self._work(place, channel, number)
         except SystemExit as leaving:
             status = leaving.code if isinstance(leaving.code, int) else 1
@@ -228,7 +236,7 @@ class Supervisor:
     def _on_worker_ready(self, worker: Worker) -> None:
         worker.ready = True
         if worker.replaces is not None:
-            self._tell_to_leave(worker.replaces, b"D")
+            self._tell_to_leave(worker.replaces, b"H")
             worker.replaces = None
             self._roll()
         places = {each.place for each in self._workers} | set(self._due)
@@ -293,10 +301,18 @@ class Supervisor:
         self._stopping = True
         self._due.clear()
         self._rolling.clear()
+        self._close_sockets()  # first: the last of a worker's is to find it closed by us
         for worker in self._workers:
             self._tell_to_leave(worker, how)
         if self._patience is not None:
             self._deadline = time.monotonic() + self._patience + _MARGIN
+
+    def _close_sockets(self, but: int | None = None) -> None:
+        kept = () if but is None or not self._sockets else self._sockets[but]
+        for place in self._sockets:
+            for sock in place:
+                if sock not in kept:
+                    sock.close()
 
     def _kill(self) -> None:
         self._stopping = True

@@ -40,24 +40,30 @@ class Leaving:
 class _Orders:
     """Tells a server to leave: by signals, or by what a supervisor says."""
 
-    def __init__(self, leaving: Leaving, reload: Callable[[], None] | None) -> None:
-        self._leaving = leaving
+    def __init__(
+        self, leaving: Leaving, reload: Callable[[], None] | None = None, *, shared: bool = False
+    ) -> None:
+        """``shared``: whoever else leaves, somebody listens on our sockets as well."""
+        self._over = leaving.over
+        self.notice = leaving.notice
         self._reload = reload
+        self._shared = shared
         self._loop = asyncio.get_running_loop()
         self._told = 0
-        self._server: Server | None = None
-        self._draining: asyncio.Task[None] | None = None
         self.given = asyncio.Event()
         self.last: str = ""
+        self.successor = False
 
-    def drain(self) -> None:
-        """Leave little by little."""
+    def drain(self, *, successor: bool = False) -> None:
+        """Leave little by little; a ``successor`` takes who waits in the kernel."""
         self.last = self.last or "drain"
+        self.successor = successor
         self.given.set()
 
     def stop(self) -> None:
         """Leave at once."""
         self.last = "stop"
+        self.successor = False
         self.given.set()
 
     def on_signal(self, number: int) -> None:
@@ -83,22 +89,24 @@ class _Orders:
 
     async def carry_out(self, server: Server) -> None:
         """Wait for an order, and do what it says."""
-        await self.given.wait()
+        await self._next(server)
         if self.last == "drain":
-            draining = self._loop.create_task(
-                server.drain(self._leaving.over, notice=self._leaving.notice)
-            )
+            draining = self._loop.create_task(server.drain(self._over, notice=self.notice))
             self.given.clear()
-            stop = self._loop.create_task(self._wait_for_stop())
+            stop = self._loop.create_task(self._wait_for_stop(server))
             await asyncio.wait([draining, stop], return_when=asyncio.FIRST_COMPLETED)
             stop.cancel()
         server.close()
         await server.wait_closed()
 
-    async def _wait_for_stop(self) -> None:
+    async def _wait_for_stop(self, server: Server) -> None:
         while self.last != "stop":
             self.given.clear()
-            await self.given.wait()
+            await self._next(server)
+
+    async def _next(self, server: Server) -> None:
+        await self.given.wait()
+        server.shares_sockets = self._shared or self.successor
 
 
 async def work(
@@ -116,10 +124,10 @@ async def work(
 
     By signals: SIGTERM drains, SIGINT stops, a second one ends the process, SIGHUP reloads. With a
     ``channel`` by a supervisor; a SIGTERM of its own drains a worker too. ``number``: by which
-    metrics tell it from the other workers that there are. ``shared``: others listen on ``sockets``
-    as well, and have what waits there when this one leaves.
+    metrics tell it from the other workers that there are. ``shared``: others than our workers
+    listen on ``sockets`` as well, and have what waits there when all of these leave.
     """
-    orders = _Orders(leaving, reload)
+    orders = _Orders(leaving, reload, shared=shared)
     serving = make()
     bus = Bus(serving.limits or DEFAULT_LIMITS)
     with _signals(orders, alone=channel is None), contextlib.ExitStack() as undo:
@@ -160,7 +168,9 @@ def _signals(orders: _Orders, *, alone: bool) -> Any:
         loop.call_soon_threadsafe(orders.on_signal, number)
 
     for number in wanted:
-        hear = (orders.on_signal, number) if alone else (orders.drain,)
+        # A worker that is told to leave by somebody else is replaced.
+        replaced = functools.partial(orders.drain, successor=True)
+        hear = (orders.on_signal, number) if alone else (replaced,)
         try:
             loop.add_signal_handler(number, *hear)
         except NotImplementedError:  # the loops of Windows
@@ -197,8 +207,9 @@ async def _attend(
             elif word == b"S":
                 orders.stop()
             else:
-                orders.drain()
-            if not word:  # the supervisor has ended
+                orders.drain(successor=word == b"H")
+            if not word:  # the supervisor has ended, and who starts another one needs the port
+                orders.notice = 0.0
                 loop.remove_reader(channel)
                 return
 

@@ -133,7 +133,7 @@ def test_they_are_replaced_one_place_after_the_other() -> None:
         running.wait_for("all ready")
         running.signal(signal.SIGHUP)
         running.wait_for(r"worker \d \d+", 4)
-        running.wait_for(r"told \d D", 2)
+        running.wait_for(r"told \d H", 2)
         assert re.findall(r"worker (\d)", running.seen)[2:] == ["0", "1"]
         numbers = running.wait_for(r"number (\d)", 4)
         assert numbers[2] == "2"  # while 0 and 1 are still there
@@ -165,7 +165,7 @@ def test_new_workers_that_do_not_start_leave_the_old_ones(tmp_path: Path) -> Non
         assert "told" not in running.seen
         broken.unlink()
         running.signal(signal.SIGHUP)
-        running.wait_for(r"told \d D", 2)
+        running.wait_for(r"told \d H", 2)
         running.signal(signal.SIGTERM)
         assert running.end() == (0, "")
 

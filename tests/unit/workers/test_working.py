@@ -12,6 +12,7 @@ import pytest
 
 from duplexer.asyncio.client import connect
 from duplexer.asyncio.server import Server, broadcast, serve
+from duplexer.carriers.readiness import Readiness
 from duplexer.driver.metrics import Metrics
 from duplexer.driver.observing import Observer
 from duplexer.errors import ConnectionClosed
@@ -41,12 +42,15 @@ class Office:
         self.uri = f"ws://127.0.0.1:{self.sock.getsockname()[1]}"
         self.server: Server | None = None
 
-    def begin(self, leaving: Leaving | None = None, **options: Any) -> asyncio.Task[None]:
+    def begin(
+        self, leaving: Leaving | None = None, shared: bool = False, **options: Any
+    ) -> asyncio.Task[None]:
         return asyncio.ensure_future(
             work(
                 lambda: serve(echo, **options),
                 leaving or Leaving(),
                 sockets=[self.sock],
+                shared=shared,
                 channel=self.theirs,
                 number=7,
                 on_ready=self.on_ready,
@@ -88,6 +92,60 @@ async def test_words_of_the_supervisor(office: Office, word: bytes, code: int) -
         with pytest.raises(ConnectionClosed) as closed:
             await asyncio.wait_for(ws.recv(), PATIENCE)
         assert closed.value.rcvd is not None and closed.value.rcvd.code == code
+    await asyncio.wait_for(task, PATIENCE)
+
+
+class Crowd(Readiness):
+    """As soon as the server is about to stop, many connect, all at once."""
+
+    def __init__(self, address: Any) -> None:
+        super().__init__()
+        self.address = address
+        self.clients: list[socket.socket] = []
+
+    def leave(self) -> None:
+        self.clients = [socket.create_connection(self.address, PATIENCE) for _ in range(400)]
+
+
+@pytest.mark.parametrize(
+    ("word", "shared", "waiting"),
+    [
+        ("D", False, False),  # nobody else has the sockets
+        ("D", True, True),  # systemd has them
+        ("H", False, True),  # the worker that takes our place has them
+        ("end", False, False),  # no supervisor, and soon no worker
+        ("SIGTERM", False, True),  # the supervisor replaces us
+    ],
+)
+async def test_who_takes_those_that_wait_in_the_kernel(
+    office: Office, word: str, shared: bool, waiting: bool
+) -> None:
+    crowd = Crowd(office.sock.getsockname())
+    with office.sock.dup() as kernel:  # what waits is to be seen when the worker has left
+        task = office.begin(shared=shared, http={"/readyz": crowd})
+        await office.until_ready()
+        if word == "SIGTERM":
+            os.kill(os.getpid(), signal.SIGTERM)
+        elif word == "end":
+            office.ours.close()
+        else:
+            office.ours.send(word.encode())
+        await asyncio.wait_for(task, PATIENCE)
+        kernel.setblocking(False)
+        if waiting:
+            kernel.accept()[0].close()
+        else:
+            with pytest.raises(BlockingIOError):
+                kernel.accept()
+    assert len(crowd.clients) == 400
+    for each in crowd.clients:
+        each.close()
+
+
+async def test_without_a_supervisor_nobody_waits_for_a_load_balancer(office: Office) -> None:
+    task = office.begin(Leaving(notice=3600))
+    await office.until_ready()
+    office.ours.close()
     await asyncio.wait_for(task, PATIENCE)
 
 
