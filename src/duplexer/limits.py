@@ -41,6 +41,7 @@ _OPTIONAL = frozenset(
         "address_message_rate",
         "address_control_rate",
         "inflate_ratio",
+        "worker_start_timeout",
     }
 )
 
@@ -135,6 +136,7 @@ class Limits:
     bus_queue: int = 8 * MiB  #: bytes of broadcasts waiting for another worker; beyond: dropped
     bus_message: int = 16 * MiB  #: of one broadcast to other workers; beyond: ValueError
     bus_timeout: float = 2.0  #: for other workers to give their metrics; then left out of a scrape
+    worker_start_timeout: float | None = 120.0  #: until a worker serves; then it is killed
     worker_backoff: float = 0.5  #: before a worker that crashed again is replaced; doubles ...
     worker_backoff_max: float = 30.0  #: ... up to this ...
     worker_steady: float = 10.0  #: ... until one has lived so long

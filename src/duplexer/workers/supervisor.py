@@ -22,6 +22,7 @@ import contextlib
 import dataclasses
 import itertools
 import logging
+import math
 import os
 import selectors
 import signal
@@ -54,6 +55,7 @@ class Worker:
     pid: int
     channel: socket.socket
     started: float
+    late: float  # when it is killed if it does not serve yet
     ready: bool = False
     told: bool = False  # to leave
     replaces: Worker | None = None
@@ -132,9 +134,7 @@ class Supervisor:
             outer.close()
 
     def _turn(self) -> None:
-        now = time.monotonic()
-        dues = [*self._due.values(), *([] if self._deadline is None else [self._deadline])]
-        wait = max(0.0, min(dues) - now) if dues else None
+        wait = self._wait()
         if self._changed is not None:
             wait = 0.5 if wait is None else min(wait, 0.5)
         for key, _ in self._selector.select(wait):
@@ -155,8 +155,18 @@ class Supervisor:
             self._logger.error("workers did not leave in time and are killed")
             self._kill()
             self._deadline = None
+        self._kill_those_that_do_not_start()
         if self._changed is not None and not self._stopping and self._changed():
             self._reload()
+        self._roll()
+
+    def _wait(self) -> float | None:
+        """Seconds until there is something to do, if nothing happens."""
+        dues = [*self._due.values(), *(each.late for each in self._workers if not each.ready)]
+        if self._deadline is not None:
+            dues.append(self._deadline)
+        soonest = min(dues, default=math.inf)
+        return None if soonest == math.inf else max(0.0, soonest - time.monotonic())
 
     def _on_signal(self, number: int) -> None:
         if number == signal.SIGCHLD:
@@ -185,11 +195,19 @@ class Supervisor:
         sys.stderr.flush()
         taken = {each.number for each in self._workers}
         number = next(number for number in itertools.count() if number not in taken)
-        pid = os.fork()
-        if not pid:
-            self._become_worker(place, theirs, number, ours)
+        # What is sent to it before it hears for itself waits, in place of being taken for ours.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            pid = os.fork()
+            if not pid:
+                self._become_worker(place, theirs, number, ours)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         theirs.close()
-        worker = Worker(place, number, pid, ours, time.monotonic(), replaces=replaces)
+        now = time.monotonic()
+        patience = self._limits.worker_start_timeout
+        late = math.inf if patience is None else now + patience
+        worker = Worker(place, number, pid, ours, now, late, replaces=replaces)
         self._workers.append(worker)
         self._selector.register(ours, selectors.EVENT_READ, worker)
 
@@ -203,6 +221,7 @@ class Supervisor:
                 signal.signal(told, signal.SIG_DFL)
             for told in (signal.SIGINT, signal.SIGHUP):  # of a terminal: the supervisor's affair
                 signal.signal(told, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             ours.close()
             for key in list(self._selector.get_map().values()):
                 key.fileobj.close()
@@ -238,7 +257,6 @@ class Supervisor:
         if worker.replaces is not None:
             self._tell_to_leave(worker.replaces, b"H")
             worker.replaces = None
-            self._roll()
         places = {each.place for each in self._workers} | set(self._due)
         for place in range(len(self._restarts)):
             if place not in places and not self._stopping:
@@ -265,9 +283,11 @@ class Supervisor:
                 self._on_worker_end(worker, status)
 
     def _on_worker_end(self, worker: Worker, status: int) -> None:
+        successor = None
         for other in self._workers:
             if other.replaces is worker:
                 other.replaces = None
+                successor = other
         if worker.told or self._stopping:
             return
         if worker.replaces is not None:
@@ -280,6 +300,11 @@ class Supervisor:
             self._status = os.waitstatus_to_exitcode(status) or 1
             self._status = self._status if self._status > 0 else 128 - self._status
             self._stop(b"S")
+            return
+        if successor is not None:
+            self._logger.error(
+                "worker %d %s: its successor is starting already", worker.pid, exit_status(status)
+            )
             return
         delay = self._restarts[worker.place].delay(time.monotonic() - worker.started)
         self._logger.error(
@@ -296,6 +321,26 @@ class Supervisor:
         worker.told = True
         _tell(worker.channel, how)
 
+    def _give_up(self, worker: Worker, how: bytes) -> None:
+        """End one that was not ready; if it is by now it leaves as the others do."""
+        self._tell_to_leave(worker, how)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker.pid, signal.SIGTERM)
+
+    def _kill_those_that_do_not_start(self) -> None:
+        now = time.monotonic()
+        for worker in self._workers:
+            if not worker.ready and now >= worker.late:
+                worker.late = math.inf
+                self._logger.error(
+                    "worker %d does not serve after %g s and is killed "
+                    "(Limits.worker_start_timeout)",
+                    worker.pid,
+                    now - worker.started,
+                )
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker.pid, signal.SIGKILL)
+
     def _stop(self, how: bytes) -> None:
         notify("STOPPING=1")
         self._stopping = True
@@ -303,7 +348,8 @@ class Supervisor:
         self._rolling.clear()
         self._close_sockets()  # first: the last of a worker's is to find it closed by us
         for worker in self._workers:
-            self._tell_to_leave(worker, how)
+            leave = self._tell_to_leave if worker.ready else self._give_up
+            leave(worker, how)
         if self._patience is not None:
             self._deadline = time.monotonic() + self._patience + _MARGIN
 
@@ -330,13 +376,16 @@ class Supervisor:
         except Exception as error:  # noqa: BLE001 - the old ones go on
             self._logger.error("not reloaded: %s", error)
             return
-        waiting = bool(self._rolling)
         self._rolling = list(range(len(self._restarts)))
-        if not waiting and not any(each.replaces for each in self._workers):
-            self._roll()
+        for worker in self._workers:
+            if worker.replaces is not None:  # by what is not the newest any more
+                worker.replaces = None
+                self._give_up(worker, b"H")
 
     def _roll(self) -> None:
         # One place after the other, so that a mistake in the new code costs nothing.
+        if any(not each.ready and not each.told for each in self._workers):
+            return
         while self._rolling and not self._stopping:
             place = self._rolling.pop(0)
             for worker in self._workers:

@@ -39,10 +39,13 @@ def listen(place, channel, patience=lambda word: True):
         if patience(word):
             return 0
 
+def reload():
+    say("reload")
+
 {work}
 
 supervisor = Supervisor(work, {places}, Limits(worker_backoff=0.01), patience={patience},
-    on_ready=lambda: say("all ready"), on_reload=lambda: say("reload"))
+    on_ready=lambda: say("all ready"), on_reload=lambda: reload())
 status = supervisor.run()
 say("left with", status)
 sys.exit(status)
@@ -166,6 +169,81 @@ def test_new_workers_that_do_not_start_leave_the_old_ones(tmp_path: Path) -> Non
         broken.unlink()
         running.signal(signal.SIGHUP)
         running.wait_for(r"told \d H", 2)
+        running.signal(signal.SIGTERM)
+        assert running.end() == (0, "")
+
+
+def test_a_worker_that_is_killed_while_it_is_replaced(tmp_path: Path) -> None:
+    slow = tmp_path / "slow"
+    work = f"""
+    def work(place, channel, number):
+        say("worker", place, os.getpid())
+        while os.path.exists({str(slow)!r}):
+            time.sleep(0.01)
+        return listen(place, channel)
+    """
+    with supervisor(work) as running:
+        running.wait_for("all ready")
+        slow.touch()
+        running.signal(signal.SIGHUP)
+        workers = dict(running.wait_for(r"worker (\d) (\d+)", 3)[:2])
+        os.kill(int(workers["0"]), signal.SIGKILL)
+        assert "its successor is starting already" in running.popen.stderr.readline()
+        slow.unlink()
+        running.wait_for("told 1 H")
+        running.signal(signal.SIGHUP)  # which is not deaf from then on
+        running.wait_for(r"told \d H", 3)
+        running.signal(signal.SIGTERM)
+        assert running.end() == (0, "")
+        assert re.findall(r"worker (\d)", running.seen)[2:] == ["0", "1", "0", "1"]
+        assert sorted(re.findall(r"told (\d) D", running.seen)) == ["0", "1"]
+
+
+HANGING = """
+def work(place, channel, number):
+    say("worker", place)
+    while os.path.exists({hang!r}):
+        time.sleep(3600)
+    return listen(place, channel)
+
+def reload():
+    supervisor._limits = supervisor._limits.replace(worker_start_timeout={timeout})
+"""
+
+
+def test_new_code_that_hangs_is_replaced_by_newer(tmp_path: Path) -> None:
+    hang = tmp_path / "hang"
+    with supervisor(HANGING.format(hang=str(hang), timeout=None)) as running:
+        running.wait_for("all ready")
+        hang.touch()
+        running.signal(signal.SIGHUP)
+        running.wait_for(r"worker \d", 3)
+        hang.unlink()
+        running.signal(signal.SIGHUP)
+        running.wait_for(r"told \d H", 2)
+        running.signal(signal.SIGTERM)
+        assert running.end() == (0, "")
+        assert re.findall(r"worker (\d)", running.seen)[2:] == ["0", "0", "1"]
+
+
+def test_new_code_that_hangs_is_killed(tmp_path: Path) -> None:
+    hang = tmp_path / "hang"
+    with supervisor(HANGING.format(hang=str(hang), timeout=0.05)) as running:
+        running.wait_for("all ready")
+        hang.touch()
+        running.signal(signal.SIGHUP)
+        assert "and is killed (Limits.worker_start_timeout)" in running.popen.stderr.readline()
+        assert "killed by SIGKILL before it served: the old" in running.popen.stderr.readline()
+        running.signal(signal.SIGTERM)
+        assert running.end() == (0, "")
+        assert sorted(re.findall(r"told (\d) (\w)", running.seen)) == [("0", "D"), ("1", "D")]
+
+
+def test_who_hangs_need_not_be_waited_for(tmp_path: Path) -> None:
+    hang = tmp_path / "hang"
+    hang.touch()
+    with supervisor(HANGING.format(hang=str(hang), timeout=None), patience=None) as running:
+        running.wait_for("worker")
         running.signal(signal.SIGTERM)
         assert running.end() == (0, "")
 
