@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import urllib.request
 
 import pytest
@@ -156,3 +157,30 @@ async def test_an_observer_that_fails_harms_no_connection(front, unlogged):
         "Broken.opened() failed, which is not reported again",
     ]
     unlogged.clear()
+
+
+class Late(Observer):
+    def __init__(self):
+        self.times = []
+
+    def sent_late(self, connection, seconds):
+        self.times.append(seconds)
+
+
+@pytest.mark.plain_only
+async def test_who_sends_to_a_peer_that_does_not_read_is_told_of(front):
+    late, metrics = Late(), Metrics()
+    message = os.urandom(500_000)
+
+    async def handler(ws):
+        for _ in range(30):
+            await ws.send(message)
+
+    async with front.serve(handler, observer=[late, metrics]) as server:
+        async with front.connect(server) as ws:
+            await front.until(lambda: "duplexer_connections_congested 1\n" in metrics.render())
+            for _ in range(30):
+                assert await ws.recv() == message
+        await front.until(lambda: not server.connections)
+        assert late.times and min(late.times) > 0
+        assert f"duplexer_send_delay_seconds_sum {sum(late.times)!r}\n" in metrics.render()

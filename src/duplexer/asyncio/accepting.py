@@ -211,6 +211,8 @@ class Acceptor:
         except BaseException as exc:
             sock.close()
             self._guard.leave(wire)
+            if isinstance(exc, TimeoutError):
+                self._guard.strike("open_timeout")
             if not isinstance(exc, Exception):
                 raise
             report_refusal(wire, exc)

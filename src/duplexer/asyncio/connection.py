@@ -15,6 +15,7 @@ from duplexer.core.prepared import Prepared
 from duplexer.core.session import check_close
 from duplexer.driver.base import AwaitedBase, ConnectionBase
 from duplexer.driver.finishing import Finishing
+from duplexer.driver.observing import lateness
 from duplexer.driver.sendqueue import put_off, put_one, put_rest
 from duplexer.driver.streaming import WHOLE, AsyncPieces, Fragments, check_message, control_payload
 from duplexer.errors import (
@@ -230,11 +231,9 @@ class Connection(Life, AwaitedBase, Finishing, ConnectionBase, asyncio.BufferedP
         await self._drained()
 
     async def _drained(self) -> None:
-        since = monotonic() if self.write_paused and self.observer is not None else None
-        while self.write_paused:
-            await self._wait()
-        if since is not None:
-            self.observer.sent_late(self, monotonic() - since)
+        with lateness(self, self.write_paused):
+            while self.write_paused:
+                await self._wait()
 
     async def _wait(self) -> None:
         # Until something has changed for those who want to send; whatever it is, they look again.

@@ -169,9 +169,12 @@ class Assembler:
             raise ProtocolError(
                 "message-too-big",
                 f"{size} bytes{f' after {self.wire}' if self.wire else ''}, "
-                f"max_size (Limits.max_message) is {self.most}",
+                f"{self._bound()} is {self.most}",
             )
         return 0
+
+    def _bound(self) -> str:
+        return "max_size (Limits.max_message)" if self._later is None else "Limits.first_message"
 
     def begin_frame(self, opcode: int, rsv: int, size: int) -> int:
         """The header of a data frame of ``size`` bytes has come."""
@@ -255,12 +258,12 @@ class Assembler:
                 try:
                     data = extension.decode(data, fin, room)
                 except ProtocolError as exc:
-                    if exc.name != "message-too-big":
+                    if exc.name != "message-too-big" or "inflate_ratio" in exc.detail:
                         raise
                     raise ProtocolError(
                         "message-too-big",
-                        f"more than {self.max_message} bytes after decompression, max_size "
-                        f"(Limits.max_message) is {self.max_message}",
+                        f"more than {self.max_message} bytes after decompression, "
+                        f"{self._bound()} is {self.max_message}",
                     ) from None
         return data
 

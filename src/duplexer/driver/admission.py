@@ -110,6 +110,13 @@ def prepare(connection: Any) -> None:
         connection.staying = dataclasses.replace(staying, lifetime=login.lifetime, farewell=EXPIRED)
 
 
+def came_late(connection: Any) -> bool:
+    """Whether it has ended because no token came in time."""
+    login: Login | None = connection.login
+    sent = connection.session.close_sent
+    return login is not None and login.is_pending and sent is not None and sent.code == LATE[0]
+
+
 # -- the first message ---------------------------------------------------------------------------
 
 

@@ -118,6 +118,7 @@ def _close(server: Leaver, patience: float | None) -> Draining:
         return
     cancelled = server.cancel_handlers()
     if cancelled:
+        server.serving.guard.strike("handler_timeout", cancelled)
         server.logger.warning(
             "%d handlers had not ended in time and are cancelled (Limits.handler_timeout)",
             cancelled,

@@ -36,8 +36,9 @@ def _tells_of_the_end(error: BaseException) -> bool:
 
 
 def report_refusal(connection: Any, error: BaseException) -> None:
-    """Log why an opening handshake failed: loudly only if that is our own side's fault."""
+    """Count and log why an opening handshake failed: loudly only if that is our own fault."""
     extra = {"websocket": connection}
+    connection.server.guard.failed(error)
     if isinstance(error, (OSError, WebSocketException)):
         connection.logger.debug("opening handshake failed: %r", error, extra=extra)
     else:

@@ -27,6 +27,6 @@ def introduce(connection: Any, introducers: Networks | None) -> Steps:
         try:
             data = yield Read(size=preamble.wants)
         except TimeoutError as exc:
-            raise TimeoutError("no PROXY header came in time") from exc
+            raise TimeoutError("no PROXY header came in time (open_timeout)") from exc
         preamble.feed(data)
     connection.introduce(preamble.source)

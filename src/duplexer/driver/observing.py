@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from duplexer.http.messages import Request
     from duplexer.policy.guard import Guard
 
-__all__ = ["LAG_INTERVAL", "Observer", "Observers", "Traffic", "observer_from"]
+__all__ = ["LAG_INTERVAL", "Observer", "Observers", "Traffic", "lateness", "observer_from"]
 
 logger = logging.getLogger("duplexer.server")
 
@@ -157,6 +159,15 @@ class _Handling:
             except Exception as own:  # noqa: BLE001 - the user's code: it is logged
                 if own is not error:
                     self._owner.failed(each, "handling", own)
+
+
+@contextlib.contextmanager
+def lateness(connection: Any, waits: bool = True) -> Iterator[None]:
+    """Surrounds what waits until the peer reads, if it ``waits``: the observer hears how long."""
+    since = time.monotonic() if waits and connection.observer is not None else None
+    yield
+    if since is not None:
+        connection.observer.sent_late(connection, time.monotonic() - since)
 
 
 def observer_from(given: Any) -> Observer | None:

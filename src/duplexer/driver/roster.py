@@ -6,6 +6,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from duplexer.core.session import check_close
+from duplexer.driver.admission import came_late
 from duplexer.http.messages import make_response
 from duplexer.limits import DEFAULT_LIMITS
 from duplexer.policy.forwarded import Client
@@ -80,6 +81,8 @@ class Roster:
         self.guard.leave(connection)
         if connection in self.connected:
             self.guard.ended(connection.session.error)
+            if came_late(connection):
+                self.guard.strike("first_message_timeout")
         for group in (self.opening, self.admitted, self.connected):
             group.discard(connection)
 

@@ -231,10 +231,11 @@ class Backlog:
 
     def full(self) -> BufferError:
         """What to tell whoever cannot wait."""
+        which = "messages" if self.messages >= self.most_messages else "bytes"
         return BufferError(
             f"the send queue is full: {self.messages} of {self.most_messages} messages, "
             f"{self.bytes} of {self.most_bytes} bytes; the peer does not read. Raise "
-            "Limits.send_queue_messages or Limits.send_queue_bytes, or choose another on_full"
+            f"Limits.send_queue_{which}, or choose another on_full"
         )
 
     def pop(self) -> Waiting:

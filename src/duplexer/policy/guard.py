@@ -6,20 +6,25 @@ bound is one of ``Limits``; one that is ``None`` costs nothing. No I/O, no clock
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import threading
 from typing import TYPE_CHECKING, Any
 
-from duplexer.errors import HttpError, PeerTimeout, ProtocolError
+from duplexer.errors import HttpError, InvalidMessage, PeerTimeout, ProtocolError
+from duplexer.limits import Limits
 from duplexer.policy.ledger import Ledger
 from duplexer.policy.rates import Bucket, Buckets, Meter, address_key
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
-    from duplexer.limits import Limits
     from duplexer.policy.networks import Networks
 
 __all__ = ["Guard"]
+
+#: What a bound can be called. An error of ours that one led to names it, or it is the usual one.
+_NAMES = frozenset(field.name for field in dataclasses.fields(Limits))
 
 #: Our own answers that say that a bound has struck.
 _STATUSES = {
@@ -71,10 +76,10 @@ class Guard:
     def _buckets(self, rate: float | None, burst: int) -> Buckets | None:
         return None if rate is None else Buckets(rate, burst, self.limits.max_addresses)
 
-    def strike(self, name: str) -> None:
+    def strike(self, name: str, times: int = 1) -> None:
         """The bound ``name`` has struck."""
         with self._lock:
-            self.struck[name] = self.struck.get(name, 0) + 1
+            self.struck[name] = self.struck.get(name, 0) + times
 
     # -- connections -----------------------------------------------------------------------------
 
@@ -195,8 +200,17 @@ class Guard:
     def refused(self, error: HttpError) -> None:
         """We have refused a request: count the bound, if that is why."""
         name = _STATUSES.get(error.status)
+        if name == "max_connections" and self.limits.max_connections is None:
+            name = "max_threads"
         if name is not None:
-            self.strike(name)
+            self.strike(_named(error.text) or name)
+
+    def failed(self, error: BaseException) -> None:
+        """An opening handshake has failed without an answer: count the bound, if that is why."""
+        if isinstance(error, (BufferError, InvalidMessage, TimeoutError)):
+            name = _named(str(error))
+            if name is not None:
+                self.strike(name)
 
     def may_log(self, now: float) -> int | None:
         """Whether to log one more refusal: how many before it were not; ``None`` for no."""
@@ -234,11 +248,17 @@ class Guard:
         name = None
         if isinstance(error, ProtocolError):
             name = _RULES.get(error.name)
+            if name is not None:
+                name = _named(error.detail) or name
         elif isinstance(error, PeerTimeout):
             name = "ping_timeout"
         elif isinstance(error, BufferError):
-            name = "write_hard"
+            name = _named(str(error)) or "write_hard"
         elif isinstance(error, TimeoutError):
-            name = "send_timeout" if "send_timeout" in str(error) else "close_timeout"
+            name = _named(str(error)) or "close_timeout"
         if name is not None:
             self.strike(name)
+
+
+def _named(text: str) -> str | None:
+    return next((word for word in re.findall(r"\w+", text) if word in _NAMES), None)

@@ -55,7 +55,7 @@ class Exchange:
     def _read(self, until: float, size: int | None = None) -> bytes:
         data, self._early = self._early, b""
         while not data:
-            left = time_left(until, "nothing came in time")
+            left = time_left(until, "nothing came in time (open_timeout)")
             if size is not None:
                 return self.wire.read_some(size, left)
             self.wire.read(left)

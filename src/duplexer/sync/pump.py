@@ -21,6 +21,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from duplexer.driver.conduct import Course, Fate, converted
+from duplexer.driver.observing import lateness
 from duplexer.driver.progress import bytes_acked
 from duplexer.driver.streaming import WHOLE
 from duplexer.errors import ConcurrencyError, ConnectionClosed
@@ -525,7 +526,8 @@ class Pump(Passage):
         """Wait until what ``push()`` could not write has been written."""
         try:
             if mark:
-                self.work(self._is_written, mark)
+                with lateness(self):
+                    self.work(self._is_written, mark)
         except BaseException:
             if not self.lost:  # Ctrl-C
                 KEEPER.add(self, at_once=True)

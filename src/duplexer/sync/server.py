@@ -44,11 +44,7 @@ class ServerConnection(RosterEntry, Connection):
         try:
             exchange.run(introduce(self, server.serving.introducers))
             if server.context is not None:
-                try:
-                    exchange.secure(TlsLayer(server.context, None))
-                except TimeoutError:
-                    server.guard.strike("open_timeout")
-                    raise
+                exchange.secure(TlsLayer(server.context, None))
             exchange.until = inf  # from here on each read has a time of its own
             secure = server.context is not None
             outcome = exchange.run(open_server(self, server.serving, secure=secure))

@@ -29,6 +29,7 @@ from trio.lowlevel import (
 )
 
 from duplexer.driver.conduct import Conduct, Fate
+from duplexer.driver.observing import lateness
 from duplexer.driver.outbox import Outbox
 from duplexer.driver.progress import bytes_acked
 from duplexer.driver.sendqueue import put_one
@@ -141,10 +142,11 @@ class Life(Conduct):
         """Wait until no more than ``Limits.write_high`` bytes are buffered."""
         if not self.write_paused:
             await trio.lowlevel.checkpoint()
-        while self.write_paused:
-            if self.lost:
-                raise self.open_session().closed_error()
-            await self._sent.park()
+        with lateness(self, self.write_paused):
+            while self.write_paused:
+                if self.lost:
+                    raise self.open_session().closed_error()
+                await self._sent.park()
 
     @contextlib.asynccontextmanager
     async def my_turn(self) -> AsyncIterator[None]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from duplexer.limits import Limits
+    from duplexer.policy.guard import Guard
 
 __all__ = ["Bus"]
 
@@ -52,6 +53,8 @@ class Link(asyncio.Protocol):
         if waiting and waiting + len(parcel) > self._bus.limits.bus_queue:
             self._missing += 1
             self._bus.dropped += 1
+            if self._bus.guard is not None:
+                self._bus.guard.strike("bus_queue")
             if self._missing == 1:
                 self._bus.logger.error(
                     "another worker is %d bytes behind: broadcasts to it are dropped "
@@ -108,8 +111,11 @@ class Link(asyncio.Protocol):
 class Bus:
     """This worker's end of it."""
 
-    def __init__(self, limits: Limits, logger: logging.Logger | None = None) -> None:
+    def __init__(
+        self, limits: Limits, guard: Guard | None = None, logger: logging.Logger | None = None
+    ) -> None:
         self.limits = limits
+        self.guard = guard  # who counts bounds that strike
         self.logger = logger or logging.getLogger("duplexer.workers")
         self.links: set[Link] = set()
         self.dropped = 0  #: broadcasts that other workers did not take in time, in all

@@ -15,7 +15,7 @@ from typing import Any
 
 from duplexer.asyncio.server import Server, serve
 from duplexer.driver.metrics import metrics_among
-from duplexer.limits import DEFAULT_LIMITS, Limits
+from duplexer.limits import Limits
 from duplexer.workers import groups
 from duplexer.workers.bus import Bus
 
@@ -129,7 +129,7 @@ async def work(
     """
     orders = _Orders(leaving, reload, shared=shared)
     serving = make()
-    bus = Bus(serving.limits or DEFAULT_LIMITS)
+    bus = Bus(serving.limits, serving.serving.guard)
     with _signals(orders, alone=channel is None), contextlib.ExitStack() as undo:
         if channel is not None:
             _share_metrics(serving, number, bus)

@@ -12,6 +12,7 @@ import pytest
 
 from duplexer.driver.draining import Emptied, Pause, close, drain, duration, spread
 from duplexer.limits import Limits
+from duplexer.policy.guard import Guard
 
 
 def test_each_has_a_part_of_the_time_to_itself() -> None:
@@ -53,6 +54,7 @@ class Server:
         self.told: list[Any] = []
         self.serving = SimpleNamespace(
             limits=Limits(handler_timeout=7, close_timeout=3),
+            guard=Guard(Limits()),
             routes=SimpleNamespace(leave=lambda: self.told.append("not ready")),
         )
         self.logger = logging.getLogger("test")
@@ -115,6 +117,7 @@ def test_the_steps_of_closing_what_does_not_end() -> None:
     with pytest.raises(StopIteration):
         steps.send(False)
     assert server.told[3:] == ["cancel", "abort a"]
+    assert server.serving.guard.struck == {"handler_timeout": 1}
 
 
 def test_connections_that_may_go_on_have_no_bound() -> None:

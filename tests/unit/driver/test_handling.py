@@ -16,8 +16,9 @@ LOST = ConnectionClosedError(None, None, None)
 
 
 def connection(*, is_open):
-    session = SimpleNamespace(is_open=is_open)
-    return SimpleNamespace(session=session, logger=logging.getLogger("test.handling"))
+    session, server = SimpleNamespace(is_open=is_open), SimpleNamespace(guard=Guard(Limits()))
+    logger = logging.getLogger("test.handling")
+    return SimpleNamespace(session=session, server=server, logger=logger)
 
 
 @pytest.mark.parametrize("is_open", [True, False])
@@ -45,6 +46,7 @@ def test_a_handler_that_raises(error, is_open, logged, caplog):
 @pytest.mark.parametrize(
     ("error", "level"),
     [
+        (InvalidMessage("longer than Limits.max_preamble"), logging.DEBUG),
         (ConnectionResetError(), logging.DEBUG),
         (InvalidMessage("no HTTP"), logging.DEBUG),
         (ZeroDivisionError(), logging.ERROR),
@@ -52,8 +54,10 @@ def test_a_handler_that_raises(error, is_open, logged, caplog):
 )
 def test_a_handshake_that_failed(error, level, caplog):
     caplog.set_level(logging.DEBUG)
-    report_refusal(connection(is_open=False), error)
+    failed = connection(is_open=False)
+    report_refusal(failed, error)
     assert [record.levelno for record in caplog.records] == [level]
+    assert failed.server.guard.struck == ({"max_preamble": 1} if "Limits" in str(error) else {})
 
 
 @pytest.mark.parametrize(

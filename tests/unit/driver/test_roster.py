@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from duplexer.driver.roster import Roster, RosterEntry
+from duplexer.errors import Close
 from duplexer.limits import Limits
 from duplexer.policy.guard import Guard
 
@@ -18,7 +19,8 @@ class Entry(RosterEntry):
         self.response: Any = None
         self.remote_address = ("192.0.2.1", 4321)
         assembler = SimpleNamespace(ledger=None)
-        self.session = SimpleNamespace(error=None, meter=None, assembler=assembler)
+        self.session = SimpleNamespace(error=None, meter=None, close_sent=None, assembler=assembler)
+        self.login = SimpleNamespace(is_pending=True)
         server.opening.add(self)
 
     def is_admitted(self) -> bool:
@@ -96,7 +98,8 @@ def test_the_guard_hears_who_comes_and_goes() -> None:
     roster.opened(entry)
     assert entry.session.meter is not None
     entry.session.error = TimeoutError("the close handshake was not finished in time")
+    entry.session.close_sent = Close(3008, "no token came in time")
     roster.forget(entry)
     roster.forget(entry)
-    assert roster.struck == {"max_per_address": 1, "close_timeout": 1}
+    assert roster.struck == {"max_per_address": 1, "close_timeout": 1, "first_message_timeout": 1}
     assert roster.guard.enter(other, other.remote_address)

@@ -13,6 +13,7 @@ import pytest
 from duplexer.asyncio.client import connect
 from duplexer.core.prepared import Prepared
 from duplexer.limits import Limits
+from duplexer.policy.guard import Guard
 from duplexer.workers.bus import Bus
 from duplexer.workers.groups import Group
 from tests.unit.asyncio.conftest import Serving
@@ -22,7 +23,8 @@ PATIENCE = 20.0
 
 @asynccontextmanager
 async def pair(limits: Limits | None = None) -> AsyncIterator[tuple[Bus, Bus]]:
-    one, other = Bus(limits or Limits()), Bus(limits or Limits())
+    limits = limits or Limits()
+    one, other = Bus(limits, Guard(limits)), Bus(limits)
     first, second = socket.socketpair()
     await one.join(first)
     await other.join(second)
@@ -74,6 +76,7 @@ async def test_what_is_not_taken_is_dropped_counted_and_told(
             while not other.lost:  # noqa: ASYNC110
                 await asyncio.sleep(0)
         assert other.lost == dropped == one.dropped
+        assert one.guard is not None and one.guard.struck == {"bus_queue": dropped}
         assert "did not reach this one" in caplog.text
 
 
