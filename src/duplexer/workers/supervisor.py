@@ -183,7 +183,25 @@ class Supervisor:
     # -- workers ---------------------------------------------------------------------------------
 
     def _start(self, place: int, replaces: Worker | None = None) -> None:
-        ours, theirs = socket.socketpair()
+        try:
+            with contextlib.ExitStack() as failed:
+                ours, theirs = socket.socketpair()
+                failed.callback(ours.close)
+                failed.callback(theirs.close)
+                self._fork(place, ours, theirs, replaces)
+                failed.pop_all()
+        except OSError as error:  # no descriptor, process or memory: there may be one in a moment
+            if replaces is not None:
+                self._logger.error("no new worker, the old ones go on: %s", error)
+                self._rolling.clear()
+                return
+            delay = self._restarts[place].delay(0.0)
+            self._logger.error("no worker can be started, next try in %g s: %s", delay, error)
+            self._due[place] = time.monotonic() + delay
+
+    def _fork(
+        self, place: int, ours: socket.socket, theirs: socket.socket, replaces: Worker | None
+    ) -> None:
         ours.setblocking(False)
         for other in self._workers:  # the new one finds its way to them when it looks
             one, two = socket.socketpair()
@@ -191,8 +209,9 @@ class Supervisor:
                 _tell(ours, b"B", two)
             one.close()
             two.close()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):  # or the worker writes what is in them again
+            with contextlib.suppress(OSError):
+                stream.flush()
         taken = {each.number for each in self._workers}
         number = next(number for number in itertools.count() if number not in taken)
         # What is sent to it before it hears for itself waits, in place of being taken for ours.

@@ -248,6 +248,42 @@ def test_who_hangs_need_not_be_waited_for(tmp_path: Path) -> None:
         assert running.end() == (0, "")
 
 
+SHORT = """
+import resource
+
+def work(place, channel, number):
+    say("worker", place, os.getpid())
+    return listen(place, channel)
+
+short = False
+
+def reload():
+    # The next SIGHUP takes all descriptors away, the one after gives them back.
+    global short
+    short = not short
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3 if short else min(most, 1024), most))
+"""
+
+
+def test_when_no_worker_can_be_started_the_others_go_on() -> None:
+    with supervisor(SHORT) as running:
+        running.wait_for("all ready")
+        running.signal(signal.SIGHUP)
+        assert "no new worker, the old ones go on" in running.popen.stderr.readline()
+        place, pid = running.wait_for(r"worker (\d) (\d+)", 2)[0]
+        os.kill(int(pid), signal.SIGKILL)
+        assert "was killed by SIGKILL: it is replaced" in running.popen.stderr.readline()
+        for _ in range(3):
+            assert "no worker can be started, next try in" in running.popen.stderr.readline()
+        assert "told" not in running.seen
+        running.signal(signal.SIGHUP)
+        running.wait_for(rf"worker {place}", 2)
+        running.wait_for(r"told \d H", 1)
+        running.signal(signal.SIGTERM)
+        assert running.end()[0] == 0
+
+
 def test_if_the_first_cannot_start_none_is_tried() -> None:
     work = """
     def work(place, channel, number):
