@@ -200,16 +200,22 @@ async def _attend(
                 return
             except OSError:
                 word, descriptors = b"", []
-            if word == b"B" and descriptors:
+            if descriptors:
                 task = loop.create_task(bus.join(socket.socket(fileno=descriptors[0])))
                 joining.add(task)
                 task.add_done_callback(joining.discard)
+            elif word == b"B":
+                bus.logger.error(
+                    "no descriptor is left for another worker: what is said to groups does not "
+                    "pass between it and this one (raise the limit of open files)"
+                )
             elif word == b"S":
                 orders.stop()
-            else:
+            elif word in (b"D", b"H"):
                 orders.drain(successor=word == b"H")
-            if not word:  # the supervisor has ended, and who starts another one needs the port
+            elif not word:  # the supervisor has ended, and who starts another one needs the port
                 orders.notice = 0.0
+                orders.drain()
                 loop.remove_reader(channel)
                 return
 

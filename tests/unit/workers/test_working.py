@@ -186,6 +186,24 @@ async def test_it_is_on_the_bus_before_it_serves(office: Office) -> None:
         await asyncio.wait_for(task, PATIENCE)
 
 
+async def test_without_a_descriptor_for_another_worker_it_serves_on(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = office.begin()
+    await office.until_ready()
+    # So it arrives where no descriptor is left: the kernel drops the one that came along.
+    office.ours.send(b"B")
+    async with asyncio.timeout(PATIENCE):
+        while "no descriptor is left" not in caplog.text:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0)
+    async with connect(office.uri, proxy=None) as ws:
+        await ws.send("x")
+        assert await ws.recv() == "x"
+    assert office.server is not None and not office.server.leaving
+    office.ours.send(b"S")
+    await asyncio.wait_for(task, PATIENCE)
+
+
 async def test_its_metrics_answer_the_others(office: Office) -> None:
     metrics = Metrics()
     loop = asyncio.get_running_loop()
