@@ -33,6 +33,7 @@ _OPTIONAL = frozenset(
         "control_rate",
         "max_connections",
         "max_opening",
+        "max_opening_per_address",
         "max_incomplete",
         "max_per_address",
         "handshake_rate",
@@ -112,6 +113,7 @@ class Limits:
 
     # -- one address (of IPv6, a /64) ------------------------------------------------------------
     max_per_address: int | None = None  #: connections; beyond: closed at once, before TLS
+    max_opening_per_address: int | None = None  #: of these, not opened yet; beyond: the same
     handshake_rate: float | None = None  #: handshakes a second, in the long run ...
     handshake_burst: int = 50  #: ... and at once; beyond: 429
     failure_rate: float | None = None  #: answers 401 and 403 a second, in the long run ...

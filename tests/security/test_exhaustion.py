@@ -6,6 +6,7 @@ import contextlib
 import gc
 import json
 import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -16,9 +17,11 @@ import pytest
 
 import duplexer
 from duplexer import Limits
+from duplexer.carriers.routes import text
 from tests.contract.peers import PONG, TEXT
 from tests.security.attackers import (
     PATIENCE,
+    address_of,
     dial,
     echo,
     echoes,
@@ -76,6 +79,42 @@ async def test_connections_that_are_opening(front):
             await struck(front, server, {"max_opening": 1})
         finally:
             peer.close()
+            for sock in socks:
+                sock.close()
+
+
+async def test_connections_of_one_address_that_are_opening(front):
+    """Whoever says nothing from one address shuts nobody else out."""
+    limits = Limits(max_opening=3, max_opening_per_address=2)
+    async with front.serve(echo, limits=limits) as server:
+        socks = [await front.thread(dial, server) for _ in range(2)]
+        try:
+            await front.until(lambda: len(server.opening) == 2, PATIENCE)
+            assert await front.thread(exchange, server, request()) == b""
+            await struck(front, server, {"max_opening_per_address": 1})
+            with socket.create_connection(
+                address_of(server), PATIENCE, source_address=("127.0.0.2", 0)
+            ) as sock:
+                sock.sendall(request(version="1"))
+                assert status(await front.thread(read_to_end, sock)) == 426
+        finally:
+            for sock in socks:
+                sock.close()
+
+
+async def test_plain_http_that_is_kept_alive_is_not_opening(front):
+    limits = Limits(max_opening=2, max_opening_per_address=2)
+    async with front.serve(echo, limits=limits, http={"/": text("hello")}) as server:
+        socks = [await front.thread(dial, server) for _ in range(2)]
+        try:
+            for sock in socks:
+                sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                answer = b""
+                while not answer.endswith(b"hello"):
+                    answer += await front.thread(sock.recv, 65536)
+            assert await front.thread(echoes, server)
+            assert server.struck == {}
+        finally:
             for sock in socks:
                 sock.close()
 

@@ -49,6 +49,7 @@ PUBLIC = Limits(
     failure_rate=10.0,
     failure_burst=100,
     max_per_address=2000,
+    max_opening_per_address=200,
     max_opening=2000,
     max_incomplete=64 << 20,
 )

@@ -217,6 +217,7 @@ def _answer(
     if serving.trusted is not None:
         _believe(connection, serving, request)
     if not wants_socket:
+        serving.guard.opened(connection)  # between requests it has a time of its own
         return _answer_plainly(connection, serving, carrier)
     steps = _decide(connection, serving, place, carrier, presented)
     if not serving.guard.asks:

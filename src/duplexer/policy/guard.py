@@ -59,10 +59,14 @@ class Guard:
         self.struck: dict[str, int] = {}
         self._lock = threading.Lock()
         #: Whether ``enter`` ever refuses anybody.
-        self.counts = limits.max_per_address is not None or limits.max_opening is not None
+        self.counts = any(
+            most is not None
+            for most in (limits.max_per_address, limits.max_opening_per_address, limits.max_opening)
+        )
         self._keys: dict[Hashable, str | None] = {}  # of those who are here
         self._present: dict[str | None, int] = {}
         self._opening: set[Hashable] = set()
+        self._opening_at: dict[str | None, int] = {}
         self._handshakes = self._buckets(limits.handshake_rate, limits.handshake_burst)
         self._failures = self._buckets(limits.failure_rate, limits.failure_burst)
         self._messages = self._buckets(limits.address_message_rate, limits.address_message_burst)
@@ -89,17 +93,16 @@ class Guard:
             return True
         speaks_for_others = any(address in networks for networks in self._proxies)
         key = None if speaks_for_others else address_key(address)
-        opening = self.limits.max_opening
+        most = self.limits.max_opening
         with self._lock:
             if connection in self._keys:
                 return True
-            if not self._has_room(key):
-                reason = "max_per_address"
-            elif opening is not None and len(self._opening) >= opening:
+            reason = self._bound_at(key, is_opening=True)
+            if reason is None and most is not None and len(self._opening) >= most:
                 reason = "max_opening"
-            else:
-                self._count(connection, key)
+            if reason is None:
                 self._opening.add(connection)
+                self._count(connection, key)
                 return True
         self.strike(reason)
         return False
@@ -115,42 +118,53 @@ class Guard:
         with self._lock:
             if self._keys.get(connection) == key:
                 return
-            has_room = self._has_room(key)
-            if has_room:
+            reason = self._bound_at(key, is_opening=connection in self._opening)
+            if reason is None:
                 self._uncount(connection)
                 self._count(connection, key)
-        if not has_room:
-            self.strike("max_per_address")
-            raise HttpError(429, "too many connections (max_per_address); try later")
+        if reason is not None:
+            self.strike(reason)
+            raise HttpError(429, f"too many connections ({reason}); try later")
 
-    def _has_room(self, key: str | None) -> bool:
-        most = self.limits.max_per_address
-        return most is None or key is None or self._present.get(key, 0) < most
+    def _bound_at(self, key: str | None, *, is_opening: bool) -> str | None:
+        """The bound that forbids one more from ``key``."""
+        most, opening = self.limits.max_per_address, self.limits.max_opening_per_address
+        if key is None:
+            return None
+        if most is not None and self._present.get(key, 0) >= most:
+            return "max_per_address"
+        if is_opening and opening is not None and self._opening_at.get(key, 0) >= opening:
+            return "max_opening_per_address"
+        return None
 
     def _count(self, connection: Hashable, key: str | None) -> None:
         self._keys[connection] = key
         self._present[key] = self._present.get(key, 0) + 1
+        if connection in self._opening:
+            self._opening_at[key] = self._opening_at.get(key, 0) + 1
 
     def _uncount(self, connection: Hashable) -> None:
         if connection in self._keys:
             key = self._keys.pop(connection)
-            self._present[key] -= 1
-            if not self._present[key]:
-                del self._present[key]
+            _take_one(self._present, key)
+            if connection in self._opening:
+                _take_one(self._opening_at, key)
 
     def opened(self, connection: Hashable) -> None:
-        """The handshake is done."""
+        """The handshake is done, or a request of plain HTTP has come: it is opening no more."""
         if self.counts:
             with self._lock:
-                self._opening.discard(connection)
+                if connection in self._opening:
+                    self._opening.remove(connection)
+                    _take_one(self._opening_at, self._keys[connection])
 
     def leave(self, connection: Hashable) -> None:
         """It is over; once is enough, whatever it was."""
         if not self.counts:
             return
         with self._lock:
-            self._opening.discard(connection)
             self._uncount(connection)
+            self._opening.discard(connection)
 
     # -- handshakes ------------------------------------------------------------------------------
 
@@ -262,3 +276,9 @@ class Guard:
 
 def _named(text: str) -> str | None:
     return next((word for word in re.findall(r"\w+", text) if word in _NAMES), None)
+
+
+def _take_one(counts: dict[str | None, int], key: str | None) -> None:
+    counts[key] -= 1
+    if not counts[key]:
+        del counts[key]

@@ -73,6 +73,8 @@ def test_who_can_reach_it_and_what_is_bounded_then(
     assert no_more.max_connections is None
     assert (limits.handshake_rate is not None) is public
     assert (limits.max_per_address is not None) is public
+    if public:  # no address can take all places of those who open
+        assert 4 * limits.max_opening_per_address <= limits.max_opening
     assert limits.handler_timeout == 10
 
 

@@ -9,6 +9,7 @@ import pytest
 from duplexer.errors import HttpError, InvalidMessage, PeerTimeout, ProtocolError
 from duplexer.limits import Limits
 from duplexer.policy.guard import _RULES, _STATUSES, Guard
+from duplexer.policy.networks import Networks
 
 HERE, THERE = ("192.0.2.1", 1), ("192.0.2.2", 2)
 
@@ -60,6 +61,39 @@ def test_who_is_opening() -> None:
     guard.leave("b")
     assert guard.enter("f", THERE)
     assert guard.struck == {"max_opening": 2}
+
+
+def test_who_is_opening_from_one_address() -> None:
+    guard = Guard(Limits(max_opening=4, max_opening_per_address=2))
+    assert guard.enter("a", HERE) and guard.enter("b", HERE) and not guard.enter("c", HERE)
+    assert guard.enter("d", THERE)
+    guard.opened("a")
+    guard.opened("a")
+    assert guard.enter("e", HERE) and not guard.enter("f", HERE)
+    guard.leave("e")
+    guard.leave("e")
+    assert guard.enter("g", HERE) and not guard.enter("h", HERE)
+    assert guard.struck == {"max_opening_per_address": 3}
+    for each in "abdg":
+        guard.leave(each)
+    assert not guard._keys and not guard._present and not guard._opening and not guard._opening_at
+
+
+def test_who_is_opening_by_a_proxy() -> None:
+    guard = Guard(Limits(max_opening_per_address=1), [Networks(["192.0.2.1"])])
+    assert guard.enter("a", HERE) and guard.enter("b", HERE)  # who speaks for many
+    guard.identify("a", THERE)
+    with pytest.raises(HttpError, match="max_opening_per_address") as caught:
+        guard.identify("b", THERE)
+    assert caught.value.status == 429
+    guard.opened("a")
+    guard.identify("b", THERE)
+    assert guard.enter("c", HERE)
+    guard.opened("c")
+    guard.identify("c", THERE)  # its next request: it is opening no more
+    for each in "abc":
+        guard.leave(each)
+    assert not guard._keys and not guard._present and not guard._opening and not guard._opening_at
 
 
 def test_handshakes() -> None:
