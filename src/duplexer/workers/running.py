@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from duplexer.workers.sockets import bind, bind_unix, inherited, notify, unlink
@@ -67,11 +68,24 @@ def run(
         notify("READY=1")
         return None if on_ready is None else on_ready(server)
 
-    reload = getattr(serving.context, "reload", None)
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
-        runner.run(
-            work(lambda: serving, leaving, sockets=given or None, reload=reload, on_ready=ready)
-        )
+    shared = bool(given)
+    path = None
+    if not given and serving.own.get("path") is not None:  # asyncio would take it from who has it
+        (given,), path = sockets_for(serving, 1)
+    told = work(
+        lambda: serving,
+        leaving,
+        sockets=given or None,
+        shared=shared,
+        reload=getattr(serving.context, "reload", None),
+        on_ready=ready,
+    )
+    try:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(told)
+    finally:
+        if path is not None:
+            unlink(*path)
 
 
 def check_workers(workers: int) -> None:
@@ -117,7 +131,10 @@ def sockets_for(
     if own.get("sock") is not None:
         return [[own["sock"]]] * places, None
     if own.get("_unix"):
-        sock = bind_unix(own["path"])
-        return [[sock]] * places, (own["path"], os.stat(own["path"]).st_ino)  # noqa: PTH116
+        path = os.fsdecode(own["path"])
+        sock = bind_unix(path)
+        if path.startswith("\0"):  # a name that Linux keeps, and no file
+            return [[sock]] * places, None
+        return [[sock]] * places, (path, Path(path).stat().st_ino)
     host, port = serving.where
     return bind(host, port, places, share=share or bool(own.get("reuse_port"))), None

@@ -111,7 +111,7 @@ def bind_unix(path: str) -> socket.socket:
 
 
 def _is_abandoned(path: str) -> bool:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):  # ValueError: a name that begins with "\0"
         if stat.S_ISSOCK(Path(path).stat().st_mode):
             with socket.socket(socket.AF_UNIX) as probe:
                 try:

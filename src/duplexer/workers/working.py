@@ -40,14 +40,11 @@ class Leaving:
 class _Orders:
     """Tells a server to leave: by signals, or by what a supervisor says."""
 
-    def __init__(
-        self, leaving: Leaving, reload: Callable[[], None] | None = None, *, shared: bool = False
-    ) -> None:
-        """``shared``: whoever else leaves, somebody listens on our sockets as well."""
+    def __init__(self, leaving: Leaving, reload: Callable[[], None] | None) -> None:
         self._over = leaving.over
         self.notice = leaving.notice
         self._reload = reload
-        self._shared = shared
+        self._shared = False  # whoever else leaves, somebody listens on our sockets as well
         self._loop = asyncio.get_running_loop()
         self._told = 0
         self.given = asyncio.Event()
@@ -89,6 +86,7 @@ class _Orders:
 
     async def carry_out(self, server: Server) -> None:
         """Wait for an order, and do what it says."""
+        self._shared = server.shares_sockets
         await self._next(server)
         if self.last == "drain":
             draining = self._loop.create_task(server.drain(self._over, notice=self.notice))
@@ -127,7 +125,7 @@ async def work(
     metrics tell it from the other workers that there are. ``shared``: others than our workers
     listen on ``sockets`` as well, and have what waits there when all of these leave.
     """
-    orders = _Orders(leaving, reload, shared=shared)
+    orders = _Orders(leaving, reload)
     serving = make()
     bus = Bus(serving.limits, serving.serving.guard)
     with _signals(orders, alone=channel is None), contextlib.ExitStack() as undo:

@@ -198,11 +198,14 @@ async def test_a_scrape_of_any_worker_is_about_all_of_them() -> None:
         assert errors.count("\n") == errors.count("was killed by SIGKILL: it is replaced") == 1
 
 
-async def test_a_unix_socket_is_removed_at_the_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [None, 2])
+async def test_a_unix_socket_is_removed_at_the_end(workers: int | None, tmp_path: Path) -> None:
     path = tmp_path / "socket"
-    call = f"run(unix_serve(handler, {str(path)!r}), workers=2, on_ready=ready)"
+    call = f"run(unix_serve(handler, {str(path)!r}), workers={workers}, on_ready=ready)"
     with running(call) as popen:
-        pids, _ = wait_until_ready(popen, 2)
+        pids, _ = wait_until_ready(popen, workers or 1)
+        with pytest.raises(OSError):  # and is not taken away from who has it
+            run(unix_serve(print, str(path)), workers=workers)  # type: ignore[arg-type]
         async with unix_connect(str(path)) as ws:
             assert int(await ws.recv()) in pids
         popen.send_signal(signal.SIGTERM)
@@ -250,6 +253,10 @@ def test_where_workers_listen(tmp_path: Path) -> None:
         taken = serve(print, "127.0.0.1", sock.getsockname()[1])
         with pytest.raises(OSError):
             run(taken, workers=2)
+    abstract = unix_serve(print, f"\0{tmp_path}")  # type: ignore[arg-type]
+    (((sock,),), nothing) = sockets_for(abstract, 1)
+    assert nothing is None
+    sock.close()
     path = str(tmp_path / "s")
     places, (where, inode) = sockets_for(unix_serve(print, path), 2)  # type: ignore[misc]
     assert (where, inode) == (path, Path(path).stat().st_ino)

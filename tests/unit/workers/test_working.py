@@ -142,6 +142,23 @@ async def test_who_takes_those_that_wait_in_the_kernel(
         each.close()
 
 
+async def test_alone_nobody_else_takes_them() -> None:
+    crowd = Crowd(None)
+    servers: list[Server] = []
+
+    def ready(server: Server) -> None:
+        servers.append(server)
+        crowd.address = server.sockets[0].getsockname()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    serving = serve(echo, "127.0.0.1", 0, http={"/readyz": crowd})
+    await asyncio.wait_for(work(lambda: serving, Leaving(), on_ready=ready), PATIENCE)
+    assert not servers[0].shares_sockets
+    assert len(crowd.clients) == 400
+    for each in crowd.clients:
+        each.close()
+
+
 async def test_without_a_supervisor_nobody_waits_for_a_load_balancer(office: Office) -> None:
     task = office.begin(Leaving(notice=3600))
     await office.until_ready()
