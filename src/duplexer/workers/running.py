@@ -37,8 +37,9 @@ def run(
 
     Sockets that systemd has bound (``LISTEN_FDS``) are taken in place of the address. Limits hold
     for each worker. ``on_ready(server)`` is called in each process when it serves. Leaves by
-    ``SystemExit`` when that was not by request. Call it in the main thread, with no loop running;
-    raises ``ValueError`` for numbers of workers that are none, ``OSError`` when it cannot listen.
+    ``SystemExit`` when that was not by request, or workers had to be killed. Call it in the main
+    thread, with no loop running; raises ``ValueError`` for numbers of workers that are none,
+    ``OSError`` when it cannot listen.
     """
     leaving = Leaving(over=over, notice=notice)
     given = inherited()

@@ -154,6 +154,7 @@ class Supervisor:
         if self._deadline is not None and now >= self._deadline:
             self._logger.error("workers did not leave in time and are killed")
             self._kill()
+            self._status = self._status or 1
             self._deadline = None
         self._kill_those_that_do_not_start()
         if self._changed is not None and not self._stopping and self._changed():

@@ -320,7 +320,7 @@ def test_workers_that_do_not_leave_are_killed() -> None:
         running.wait_for("all ready")
         running.signal(signal.SIGTERM)
         status, errors = running.end()
-        assert status == 0
+        assert status == 1
         assert "are killed" in errors
 
 
