@@ -68,6 +68,21 @@ async def test_connections_of_one_address(front):
                 sock.close()
 
 
+async def test_connections_of_one_address_behind_a_proxy(front):
+    limits = Limits(max_per_address=1)
+    async with front.serve(echo, trusted_proxies=["127.0.0.1"], limits=limits) as server:
+        peer = await front.thread(open_raw, server, "X-Forwarded-For: 192.0.2.1\r\n")
+        try:
+            for n in (1, 2):
+                again = request("X-Forwarded-For: 192.0.2.1\r\n")
+                assert status(await front.thread(exchange, server, again)) == 429
+                await struck(front, server, {"max_per_address": n})
+            other = request("X-Forwarded-For: 192.0.2.2\r\n", version="1")
+            assert status(await front.thread(exchange, server, other)) == 426
+        finally:
+            peer.close()
+
+
 async def test_connections_that_are_opening(front):
     async with front.serve(echo, limits=Limits(max_opening=2)) as server:
         peer = await front.thread(open_raw, server)

@@ -126,7 +126,7 @@ class Opener:
             request = reader.feed(data)
             if request is not None and is_upgrade(request):
                 if serving.trusted is not None:
-                    _believe(connection, serving, request)
+                    _believe(connection, serving, request, strikes=False)
                 if self._is_routed:
                     place = serving.place(connection, request)
                     if place is None or not place.is_simple:
@@ -362,12 +362,12 @@ def _conclude(
     return None
 
 
-def _believe(connection: Any, serving: Serving, request: Request) -> None:
+def _believe(connection: Any, serving: Serving, request: Request, *, strikes: bool = True) -> None:
     # Anew for each request: a proxy may use one connection for several clients.
     assert serving.trusted is not None
     peer = connection.introduced or connection.remote_address
     connection.client = serving.trusted.client(peer, request.headers)
-    serving.guard.identify(connection, connection.client.address)
+    serving.guard.identify(connection, connection.client.address, strikes=strikes)
 
 
 def _refused(connection: Any, serving: Serving, status: int, why: str) -> None:

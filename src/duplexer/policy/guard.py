@@ -107,10 +107,11 @@ class Guard:
         self.strike(reason)
         return False
 
-    def identify(self, connection: Hashable, address: Any) -> None:
+    def identify(self, connection: Hashable, address: Any, *, strikes: bool = True) -> None:
         """A proxy has said that it speaks for ``address``: from now on that is what counts.
 
-        Raises :exc:`HttpError` 429 if there are too many from there.
+        Raises :exc:`HttpError` 429 if there are too many from there; without ``strikes`` that is
+        not counted yet, because it is going to be asked again.
         """
         if not self.counts:
             return
@@ -123,7 +124,8 @@ class Guard:
                 self._uncount(connection)
                 self._count(connection, key)
         if reason is not None:
-            self.strike(reason)
+            if strikes:
+                self.strike(reason)
             raise HttpError(429, f"too many connections ({reason}); try later")
 
     def _bound_at(self, key: str | None, *, is_opening: bool) -> str | None:

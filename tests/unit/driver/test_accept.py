@@ -614,12 +614,11 @@ def test_clients_are_bounded_and_proxies_are_not(quick: bool) -> None:
         assert serving.guard.enter(number, target.remote_address)
         serving.guard.leave(number)
         request = forwarded(b"For: 198.51.100.%d" % last)
-        if quick:
-            answers.append(opener.open(target, request, False) is not None)
-        else:
-            answers.append(
-                run(request, target=target, guard=serving.guard, trusted=trusted)[0] is not None
-            )
+        is_in = quick and opener.open(target, request, False) is not None
+        if not is_in:  # which asks again
+            outcome, _, _ = run(request, target=target, guard=serving.guard, trusted=trusted)
+            is_in = outcome is not None
+        answers.append(is_in)
     assert answers == [True, False, True, False]
     assert serving.guard.struck["max_per_address"] == 2
 

@@ -86,6 +86,10 @@ def test_who_is_opening_by_a_proxy() -> None:
     with pytest.raises(HttpError, match="max_opening_per_address") as caught:
         guard.identify("b", THERE)
     assert caught.value.status == 429
+    assert guard.struck == {"max_opening_per_address": 1}
+    with pytest.raises(HttpError):
+        guard.identify("b", THERE, strikes=False)  # it will be asked again
+    assert guard.struck == {"max_opening_per_address": 1}
     guard.opened("a")
     guard.identify("b", THERE)
     assert guard.enter("c", HERE)
