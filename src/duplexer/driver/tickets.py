@@ -51,8 +51,8 @@ class Tickets:
         key = digest(ticket)
         with self._lock:
             self._forget()
-            while len(self._order) >= self._most:
-                self._users.pop(self._order.popleft()[1], None)
+            if len(self._users) >= self._most:
+                del self._users[self._order.popleft()[1]]
             self._users[key] = user
             self._order.append((self._clock() + self._lifetime, key))
         return ticket
@@ -63,9 +63,13 @@ class Tickets:
         key = digest(ticket)
         with self._lock:
             self._forget()
-            return self._users.pop(key, None)
+            user = self._users.pop(key, None)
+            if len(self._order) > 2 * len(self._users) + 8:  # most of them have been used
+                self._order = deque(item for item in self._order if item[1] in self._users)
+            return user
 
     def _forget(self) -> None:
-        now = self._clock()
-        while self._order and self._order[0][0] <= now:
-            self._users.pop(self._order.popleft()[1], None)
+        # What is first then has not been used: it is the oldest that is good.
+        now, order = self._clock(), self._order
+        while order and (order[0][0] <= now or order[0][1] not in self._users):
+            self._users.pop(order.popleft()[1], None)

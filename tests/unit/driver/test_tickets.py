@@ -48,6 +48,22 @@ def test_there_are_so_many_at_most(clock):
     assert [tickets.redeem(ticket) for ticket in (one, two, three)] == [None, 2, 3]
 
 
+def test_those_that_were_used_take_no_place(clock):
+    tickets = Tickets(Limits(max_tickets=2), clock=clock)
+    first = tickets.issue("ada")
+    for _ in range(100):
+        assert tickets.redeem(tickets.issue("bob")) == "bob"
+    assert len(tickets._order) < 12  # nor memory
+    assert tickets.redeem(first) == "ada"
+    assert len(tickets) == 0
+    one, two = tickets.issue(1), tickets.issue(2)
+    assert tickets.redeem(one) == 1
+    three = tickets.issue(3)
+    assert len(tickets) == 2
+    four = tickets.issue(4)
+    assert [tickets.redeem(ticket) for ticket in (two, three, four)] == [None, 3, 4]
+
+
 def test_nothing_tells_what_they_are(clock):
     tickets = Tickets(clock=clock)
     ticket = tickets.issue("ada")
