@@ -5,7 +5,8 @@ segment of its own; nothing is made equal that was written differently. What is 
 a whole segment:
 
 ========  ====================================================================================
-str       one segment that is not empty, decoded (UTF-8, no control characters, one line)
+str       one segment that is not empty, decoded (UTF-8, no control characters, one line); a
+          slash in it (``%2F``), ``.`` and ``..`` match nothing
 int       a number from 0 that is written without leading zeros, of at most 18 digits
 uuid      a :class:`uuid.UUID` in its usual form
 path      all the rest, at least one segment, none of them empty, ``.`` or ``..``; comes last
@@ -38,7 +39,9 @@ def text_of(segment: str) -> str | None:
 
 
 def _str(segment: str) -> str | None:
-    return text_of(segment) or None
+    # What it is used for may be a file: nobody shall climb out of its folder, or into another.
+    text = text_of(segment)
+    return None if not text or text in (".", "..") or "/" in text else text
 
 
 def _int(segment: str) -> int | None:
@@ -133,9 +136,8 @@ class Pattern:
                 return None
             values.append(value)
         if self.is_open:
-            rest = [text_of(segment) for segment in segments[len(own) :]]
-            # A slash in one of them would make two; and nobody shall climb out of a folder.
-            if any(not text or text in (".", "..") or "/" in text for text in rest):
+            rest = [_str(segment) for segment in segments[len(own) :]]
+            if None in rest:
                 return None
             values.append("/".join(map(str, rest)))
         return dict(zip(self.names, values, strict=True))
