@@ -353,6 +353,8 @@ async def test_routes(front):
         for path, status in (
             ("/", 404),
             ("/rooms/a/b", 404),
+            ("/rooms/../7", 404),
+            ("/rooms/..%2F..%2Fetc/7", 404),
             ("/small/", 404),
             ("/page", 404),
             ("/rooms/a/1", 400),  # without its subprotocol
@@ -363,6 +365,31 @@ async def test_routes(front):
         assert (await answer(front, server, page, path="/secret"))[0] == 401
         token = "Authorization: Bearer s3cret"
         assert (await answer(front, server, page, token, path="/secret"))[0] == 101
+
+
+async def test_messages_of_one_route(front):
+    router = Router()
+    slow = Limits(message_rate=0.001, message_burst=2, open_timeout=60.0)
+
+    async def echo(ws):
+        async for message in ws:
+            await ws.send(message)
+
+    router.add("/slow", echo, limits=slow)
+    router.add("/fast", echo, limits=PATIENT)
+    async with front.serve(router, limits=slow.replace(message_burst=1)) as server:
+        for path, most in (("/slow", 2), ("/fast", 5)):
+            async with front.connect(front.uri(server, path)) as ws:
+                for n in range(most):
+                    await ws.send(str(n))
+                    assert await ws.recv() == str(n)
+                if path == "/slow":
+                    await ws.send("one more")
+                    assert (await closed(ws)).code == 1008
+    async with front.serve(router) as server, front.connect(front.uri(server, "/slow")) as ws:
+        for _ in range(3):
+            await ws.send("x")
+        assert (await closed(ws)).code == 1008
 
 
 async def test_basic_credentials_are_not_seen(front):

@@ -70,8 +70,9 @@ class Roster:
     def opened(self, connection: Any) -> None:
         """``connection`` is open."""
         self.guard.opened(connection)
-        if self.guard.watches:
-            self.guard.watch(connection.session, connection.client.address)
+        limits = connection.limits  # of its route
+        if self.guard.watches or limits.message_rate is not None:
+            self.guard.watch(connection.session, connection.client.address, limits)
         self.opening.discard(connection)
         self.admitted.discard(connection)
         self.connected.add(connection)

@@ -241,22 +241,26 @@ class Guard:
 
     @property
     def watches(self) -> bool:
-        """Whether ``watch`` ever bounds anything."""
+        """Whether ``watch`` bounds everybody; it may also bound who has ``limits`` of its own."""
         rate = self.limits.message_rate
         rates = rate is not None or self._messages is not None or self._controls is not None
         return rates or self.ledger is not None
 
-    def watch(self, session: Any, address: Any) -> None:
-        """Bound a new connection by what its address, and what all of them together may do."""
-        session.meter = self.meter(address)
+    def watch(self, session: Any, address: Any, limits: Limits | None = None) -> None:
+        """Bound a new connection by what its address, and what all of them together may do.
+
+        ``limits`` are its own, by default those of the server.
+        """
+        session.meter = self.meter(address, limits)
         session.assembler.ledger = self.ledger
 
-    def meter(self, address: Any) -> Meter | None:
-        """The allowances of a new connection; ``None`` if nothing bounds it but its own limits."""
-        rate = self.limits.message_rate
+    def meter(self, address: Any, limits: Limits | None = None) -> Meter | None:
+        """The allowances of a new connection; ``None`` if there is nothing to be counted."""
+        limits = limits or self.limits
+        rate = limits.message_rate
         if rate is None and self._messages is None and self._controls is None:
             return None
-        own = None if rate is None else Bucket(rate, self.limits.message_burst)
+        own = None if rate is None else Bucket(rate, limits.message_burst)
         return Meter(address_key(address), own, self._messages, self._controls)
 
     def ended(self, error: BaseException | None) -> None:

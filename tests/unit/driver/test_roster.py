@@ -18,6 +18,7 @@ class Entry(RosterEntry):
         self.server = server
         self.response: Any = None
         self.remote_address = ("192.0.2.1", 4321)
+        self.limits = server.guard.limits
         assembler = SimpleNamespace(ledger=None)
         self.session = SimpleNamespace(error=None, meter=None, close_sent=None, assembler=assembler)
         self.login = SimpleNamespace(is_pending=True)
@@ -103,3 +104,14 @@ def test_the_guard_hears_who_comes_and_goes() -> None:
     roster.forget(entry)
     assert roster.struck == {"max_per_address": 1, "close_timeout": 1, "first_message_timeout": 1}
     assert roster.guard.enter(other, other.remote_address)
+
+
+def test_a_route_has_a_rate_of_its_own() -> None:
+    for server in (Limits(), Limits(message_rate=9.0)):
+        roster = Roster(None, Guard(server))
+        entry, bounded = Entry(roster), Entry(roster)
+        bounded.limits = Limits(message_rate=1.0, message_burst=2)
+        roster.opened(entry)
+        roster.opened(bounded)
+        assert (entry.session.meter is None) == (server.message_rate is None)
+        assert (bounded.session.meter.own.rate, bounded.session.meter.own.burst) == (1.0, 2.0)

@@ -159,6 +159,12 @@ def test_meters() -> None:
     first, second = guard.meter(HERE), guard.meter(HERE)
     assert first is not None and second is not None and first.own is None
     assert first.messages is second.messages is not None
+    route = Limits(message_rate=2.0, message_burst=3)
+    for server in (Limits(), Limits(message_rate=1.0), Limits(address_message_rate=1.0)):
+        own = Guard(server).meter(HERE, route)
+        assert own is not None and own.own is not None
+        assert (own.own.rate, own.own.burst) == (2.0, 3)
+    assert Guard(Limits(message_rate=1.0)).meter(HERE, Limits()) is None
 
 
 def test_what_has_struck() -> None:
