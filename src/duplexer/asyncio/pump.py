@@ -394,6 +394,9 @@ class Wire(Source):
         assert session is not None
         if session.cork.size > self.write_high:
             self._flush()
+            if self.transport.is_closing():
+                # It takes no more, and the loop has to have a turn to say so: who sends waits.
+                self.pause_writing()
         elif not self.corked and not self.dirty:
             self.dirty = True
             self.pump.flush_later(self)
@@ -450,6 +453,10 @@ class Wire(Source):
         self._flush()
 
     # -- what the connection defines -----------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        """The transport takes no more: who sends waits."""
+        raise NotImplementedError
 
     def opening_data(self, data: bytes) -> None:
         """Bytes of the opening handshake."""

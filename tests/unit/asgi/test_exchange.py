@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import pytest
@@ -227,6 +228,25 @@ async def test_a_peer_that_leaves_ends_the_wait(running: Running) -> None:
         writer.transport.abort()
         await until(lambda: failures)
     assert type(failures[0]).__name__ == "ClientDisconnected"
+
+
+async def test_who_does_nothing_but_send_hears_that_nobody_is_there(running: Running) -> None:
+    failures: list[BaseException] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        site.protocol.transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        try:
+            for _ in range(5_000):
+                await send({"type": "websocket.send", "bytes": b"x" * 1000})
+        except OSError as exc:
+            failures.append(exc)
+
+    async with running(app, ws_per_message_deflate=False) as site:
+        await site.ask()
+        await site.idle()
+    assert [type(exc).__name__ for exc in failures] == ["ClientDisconnected"]
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from typing import Any
 
 import pytest
 
+from duplexer.asyncio.client import connect
 from duplexer.asyncio.connection import Connection
 from duplexer.asyncio.pump import fan_out, pump_of
+from duplexer.asyncio.server import serve
 from duplexer.core.prepared import Prepared
 from duplexer.core.session import Session
 from duplexer.dialects.rfc6455 import RFC6455
-from duplexer.errors import ConnectionClosedError, InvalidState
+from duplexer.errors import ConnectionClosed, ConnectionClosedError, InvalidState
 from duplexer.limits import Limits
 from tests.wire.frames import CLOSE, PING, PONG, TEXT, build, joined, parse
 
@@ -44,6 +47,9 @@ class Transport:
 
     def write_eof(self) -> None:
         self.ended = True
+
+    def is_closing(self) -> bool:
+        return self.ended
 
     def close(self) -> None:
         self.ended = True
@@ -198,3 +204,24 @@ async def test_a_message_for_many_survives_one_that_fails() -> None:
     assert [type(failure) for failure in failures] == [InvalidState]
     await turn()
     assert [len(wire.transport.writes) for wire in wires] == [1, 0, 1]
+
+
+@pytest.mark.both_builds
+async def test_who_does_nothing_but_send_hears_that_nobody_is_there() -> None:
+    """The end comes in a turn of the loop, which a handler has to leave room for."""
+    ended: asyncio.Future[ConnectionClosed] = asyncio.get_running_loop().create_future()
+
+    async def handler(ws: Any) -> None:
+        ws.transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        try:
+            for _ in range(5_000):
+                await ws.send(b"x" * 1000)
+        except ConnectionClosed as exc:
+            ended.set_result(exc)
+        else:
+            ended.set_exception(AssertionError("it sends for ever"))
+
+    async with serve(handler, "127.0.0.1", 0, compression=None) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with connect(f"ws://127.0.0.1:{port}", proxy=None):
+            assert isinstance(await ended, ConnectionClosedError)
