@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -21,7 +22,8 @@ from duplexer.driver.options import (
     staying_from,
 )
 from duplexer.driver.sendqueue import SendQueue
-from duplexer.handshake.server import ANY_ORIGIN, SAME_HOST, ServerOptions
+from duplexer.errors import InvalidOrigin
+from duplexer.handshake.server import SAME_HOST, ServerOptions, check_origin
 from duplexer.http.messages import SERVER
 from duplexer.policy.authentication import scheme_from
 from duplexer.policy.forwarded import TrustedProxies
@@ -227,11 +229,21 @@ def routed(
     return dataclasses.replace(serving, router=router, places=places)
 
 
+#: Pages that nobody means to let in: of a name that nobody can have (RFC 6761), and of a sandboxed
+#: frame, which any page can have.
+_STRANGERS = ("https://a.invalid", "http://a.invalid", "https://a.invalid:8443", "null")
+
+
 def check_ambience(place: Serving) -> None:
     """Refuse to let pages of any site act as their visitors: ``ValueError``."""
     scheme: Scheme | None = place.scheme
-    if scheme is not None and scheme.is_ambient and place.options.origins in (None, ANY_ORIGIN):
-        raise ValueError(
-            "browsers send cookies along for pages of any site: with tokens in cookies, "
-            "origins= must name the sites whose pages may connect"
-        )
+    if scheme is None or not scheme.is_ambient:
+        return
+    for page in _STRANGERS:
+        with contextlib.suppress(InvalidOrigin):
+            check_origin(page, None, place.options.origins, secure=False)
+            raise ValueError(
+                "browsers send cookies and passwords along for pages of any site: with tokens in "
+                "cookies or with Basic, origins= must name the sites whose pages may connect, and "
+                f"not let in {page}"
+            )

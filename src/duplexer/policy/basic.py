@@ -34,8 +34,11 @@ class Basic(Scheme):
     for a 401; or any other response. Without another user ``ws.user`` is the user name.
     ``realm`` says what the password is for.
 
-    Browsers cannot answer a 401 for a WebSocket: see the how-to on authentication.
+    Browsers cannot answer a 401 for a WebSocket: see the how-to on authentication. But the password
+    that a page of the same site was opened with they send along, as they do with cookies.
     """
+
+    is_ambient = True
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from duplexer.asyncio.connection import Listener
 from duplexer.asyncio.server import serve
 from duplexer.driver.serving import ServeBase
-from duplexer.handshake.server import ANY_ORIGIN
+from duplexer.handshake.server import ANY_ORIGIN, SAME_HOST
 from duplexer.limits import Limits
+from duplexer.policy.authentication import Scheme
+from duplexer.policy.basic import Basic
 from duplexer.policy.bearer import Bearer
 from duplexer.policy.router import Router
 
@@ -106,16 +109,41 @@ def test_a_mistake_in_a_route_names_it() -> None:
         Threads(router, "localhost", 0)
 
 
-@pytest.mark.parametrize("origins", [None, ANY_ORIGIN])
-def test_cookies_and_pages_of_any_site_do_not_go_together(origins: Any) -> None:
-    bearer = Bearer({"token": "ada"}, via=["header", "cookie"])
+AMBIENT = [Bearer({"token": "ada"}, via=["header", "cookie"]), Basic(("ada", "pass"))]
+
+
+@pytest.mark.parametrize("scheme", AMBIENT)
+@pytest.mark.parametrize(
+    "origins",
+    [
+        None,
+        ANY_ORIGIN,
+        [SAME_HOST, re.compile(".*")],
+        [re.compile(r"https?://[\w.:-]+")],
+        [re.compile(r"http://.*")],
+        ["https://example.com", "null"],  # which a frame of any page can be
+    ],
+)
+def test_what_browsers_send_by_themselves_and_pages_of_any_site(
+    origins: Any, scheme: Scheme
+) -> None:
     with pytest.raises(ValueError, match="cookies"):
-        ServeBase(handler, "localhost", 0, authenticate=bearer, origins=origins)
-    ServeBase(handler, "localhost", 0, authenticate=bearer, origins=["https://example.com"])
+        ServeBase(handler, "localhost", 0, authenticate=scheme, origins=origins)
+    ServeBase(handler, "localhost", 0, authenticate=Bearer({"token": "ada"}), origins=origins)
     router = Router()
     router.add("/a", in_a_task, origins=origins)
     with pytest.raises(ValueError, match="cookies"):
-        ServeBase(router, "localhost", 0, authenticate=bearer)
+        ServeBase(router, "localhost", 0, authenticate=scheme)
+
+
+@pytest.mark.parametrize("scheme", AMBIENT)
+@pytest.mark.parametrize(
+    "origins", [SAME_HOST, ["https://example.com", None], [re.compile(r"https://.*\.example\.com")]]
+)
+def test_what_browsers_send_by_themselves_and_pages_of_some_sites(
+    origins: Any, scheme: Scheme
+) -> None:
+    ServeBase(handler, "localhost", 0, authenticate=scheme, origins=origins)
 
 
 def test_a_first_message_is_for_functions() -> None:
