@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANY_ORIGIN",
-    "LOOPBACK_HOSTS",
     "SAME_HOST",
     "Origins",
     "ServerOptions",
@@ -66,9 +65,6 @@ __all__ = [
 ]
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-
-#: What a server that listens on the loopback interface alone is called by honest clients.
-LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 #: The default for ``origins``: pages of the site that the request was sent to, and clients that
 #: are no browsers and send no ``Origin``.

@@ -23,7 +23,6 @@ from duplexer.errors import (
 from duplexer.handshake.negotiate import Agreement
 from duplexer.handshake.server import (
     ANY_ORIGIN,
-    LOOPBACK_HOSTS,
     SAME_HOST,
     ServerOptions,
     accept,
@@ -43,6 +42,8 @@ HYBI10 = dataclasses.replace(RFC6455, name="hybi10", version=8)
 HYBI07 = dataclasses.replace(RFC6455, name="hybi07", version=7)
 HIXIE76 = dataclasses.replace(RFC6455, name="hixie76", version=None)
 ALL = (RFC6455, HYBI10, HYBI07, HIXIE76)
+
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 #: Removes a header of the usual request.
 ABSENT = object()
@@ -501,8 +502,8 @@ class TestHost:
         "host", ["localhost", "LOCALHOST:80", "127.0.0.1", "127.0.0.1:8765", "[::1]", "[::1]:8765"]
     )
     def test_ours(self, host: str) -> None:
-        agree(request(Host=host), allowed_hosts=LOOPBACK_HOSTS)
-        check_host(request(Host=host), LOOPBACK_HOSTS)
+        agree(request(Host=host), allowed_hosts=LOOPBACK)
+        check_host(request(Host=host), LOOPBACK)
 
     @pytest.mark.parametrize(
         "host",
@@ -511,12 +512,12 @@ class TestHost:
     def test_others(self, host: str) -> None:
         rebound = request(Host=host, Origin=f"http://{host}")
         agree(rebound)
-        error = refused(rebound, allowed_hosts=LOOPBACK_HOSTS)
+        error = refused(rebound, allowed_hosts=LOOPBACK)
         assert error.status == 421
         assert host in error.text
 
     def test_no_browser_omits_it(self) -> None:
-        check_host(request(Host=ABSENT), LOOPBACK_HOSTS)
+        check_host(request(Host=ABSENT), LOOPBACK)
 
     def test_options(self) -> None:
         for wrong in ("localhost", [1]):
