@@ -267,6 +267,8 @@ async def test_a_wrong_first_message(front, message, code, reason):
             await ws.send(message)
             close = await closed(ws)
             assert close.code == code and reason in (None, close.reason)
+        struck = {"first_message": 1} if code == 1009 else {}
+        await front.until(lambda: not server.connections and server.struck == struck)
     assert not handled
 
 
@@ -279,6 +281,7 @@ async def test_no_first_message(front):
             assert (close.code, close.reason) == (3008, "no token came in time")
         async with front.connect(server):
             pass  # who leaves without a word is no failure
+        await front.until(lambda: server.struck == {"first_message_timeout": 1})
     assert not handled
 
 

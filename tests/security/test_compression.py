@@ -47,6 +47,14 @@ async def test_a_bomb(front):
         assert await front.thread(echoes, server)
 
 
+async def test_a_bomb_by_its_ratio(front):
+    limits = Limits(inflate_ratio=100.0, max_message=64 << 20)
+    async with front.serve(echo, limits=limits) as server:
+        whole = encode(BINARY, bomb(2 << 20), rsv=4, mask=MASK)
+        assert (await front.thread(attack, server, whole, headers=OFFER))[0] == 1009
+        await struck(front, server, {"inflate_ratio": 1})
+
+
 @pytest.mark.one_front
 def test_a_bomb_is_not_inflated_beyond_the_bound():
     """What comes out at most is the message's bound and a byte, however much there is."""

@@ -178,8 +178,11 @@ def test_the_first_message_may_have_a_bound_of_its_own(first: int, limit: int | 
     target.bound_first(first)
     most = first if limit is None else min(first, limit)
     target.check_size(most)
-    with broken("message-too-big"):
+    with pytest.raises(ProtocolError) as caught:
         target.check_size(most + 1)
+    assert caught.value.name == "message-too-big"
+    assert ("Limits.first_message" in caught.value.detail) is (first < (limit or 1_000_000))
+    assert ("Limits.max_message" in caught.value.detail) is (first > (limit or 1_000_000))
     push(target, opcodes.BINARY, b"x" * (most - 1), False)
     with broken("message-too-big"):
         target.check_size(2)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -195,3 +198,16 @@ def test_those_that_a_server_was_given():
     assert list(metrics_among(None)) == list(metrics_among(Observer())) == []
     assert list(metrics_among(one)) == [one]
     assert list(metrics_among(observer_from([one, Observer(), two]))) == [one, two]
+
+
+async def test_the_how_to_names_each_family():
+    async def nobody():
+        return [], 0
+
+    metrics = Metrics()
+    metrics.join(0, nobody)
+    page = (await metrics(Request("/metrics", Headers()))).body.decode()
+    families = set(re.findall(r"^# TYPE (\w+) ", page, re.MULTILINE))
+    told = (Path(__file__).parents[3] / "docs" / "howto" / "metrics.md").read_text()
+    rows = "".join(line for line in told.splitlines() if line.startswith("| `"))
+    assert set(re.findall(r"duplexer_\w+", rows)) == families
