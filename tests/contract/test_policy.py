@@ -272,6 +272,35 @@ async def test_a_wrong_first_message(front, message, code, reason):
     assert not handled
 
 
+async def test_guesses_after_the_handshake(front):
+    asked = []
+
+    def verify(token):
+        asked.append(token)
+        return "ada" if token == "s3cret" else None
+
+    async def handler(ws):
+        await ws.send("in")
+        async for token in ws:
+            await ws.send(str(ws.renew(token)))
+
+    bearer = Bearer(verify, via=["header", "message"])
+    limits = PATIENT.replace(failure_rate=0.001, failure_burst=3)
+    async with front.serve(handler, authenticate=bearer, limits=limits) as server:
+        async with front.connect(server, auth="s3cret") as ws:
+            assert await ws.recv() == "in"
+            await ws.send("guess")
+            assert await ws.recv() == "False"
+            for guess, code in (("one", 3000), ("two", 3000)):
+                async with front.connect(server) as stranger:
+                    await stranger.send(guess)
+                    assert (await closed(stranger)).code == code
+            await ws.send("s3cret")
+            assert await ws.recv() == "False"
+        assert (await answer(front, server))[0] == 429
+    assert asked == ["s3cret", "guess", "one", "two"]
+
+
 async def test_no_first_message(front):
     handled = []
     limits = PATIENT.replace(first_message_timeout=0.1)
@@ -309,20 +338,32 @@ async def test_a_token_expires(front, stopped_clock):
                 assert (close.code, close.reason) == (3000, "token expired")
 
 
-async def test_another_token_takes_its_place(front, stopped_clock):
-    grants = {"first": Grant("ada", 5000.0), "second": Grant("ada, still", 1000.2)}
+async def test_another_token_takes_its_place(front, stopped_clock, unlogged):
+    grants = {
+        "first": Grant("ada", 5000.0),
+        "stolen": Grant("bob", 6000.0),
+        "second": Grant("ada, still", 1000.2),
+    }
+
+    def same_user(old, new):
+        return old[:3] == new[:3]
 
     async def handler(ws):
         async for message in ws:
             await ws.send(f"{ws.renew(message)}, {ws.user}")
 
-    async with front.serve(handler, authenticate=Bearer(grants.get), limits=PATIENT) as server:
+    bearer = Bearer(grants.get, same_user=same_user)
+    async with front.serve(handler, authenticate=bearer, limits=PATIENT) as server:
         async with front.connect(server, auth="first") as ws:
-            await ws.send("wrong")
-            assert await ws.recv() == "False, ada"
+            for token in ("wrong", "stolen"):
+                await ws.send(token)
+                assert await ws.recv() == "False, ada"
             await ws.send("second")
             assert await ws.recv() == "True, ada, still"
             assert (await closed(ws)).code == 3000
+    (record,) = unlogged
+    assert "another user" in record.getMessage() and "bob" not in record.getMessage()
+    unlogged.clear()
 
 
 # -- routes --------------------------------------------------------------------------------------

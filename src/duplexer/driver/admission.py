@@ -15,10 +15,12 @@ import dataclasses
 import time
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from duplexer.core.staying import Staying
 from duplexer.driver.steps import Call
+from duplexer.errors import HttpError
 from duplexer.http.messages import Response
 from duplexer.policy.authentication import Grant, Presented
 
@@ -37,6 +39,12 @@ EXPIRED = (3000, "token expired")
 WRONG = (3000, "wrong token")
 #: ... and when none has come in time.
 LATE = (3008, "no token came in time")
+
+#: What the log says of a renewal.
+_ANOTHER = (
+    "renew() was given a token of another user, and refused it: if users that are not equal may be "
+    "the same, Bearer(same_user=) has to say so"
+)
 
 #: What a response says of a token, as a code to close with where it is too late for a response.
 _CODES = {
@@ -148,11 +156,22 @@ def admitted(handler: Callable[..., Any], *, is_async: bool) -> Callable[..., An
 
 def _take(connection: Any, message: Any) -> Any:
     """Let in whom ``message`` is from; what to close with otherwise, or an awaitable of it."""
-    scheme = connection.login.scheme
-    presented = scheme.read_message(message, connection.request)
+    return _show(connection, connection.login.scheme.read_message(message, connection.request))
+
+
+def _show(connection: Any, presented: Presented) -> Any:
+    """Ask who it is, after the handshake; see ``_take``. Who fails has only so many tries."""
+    try:
+        connection.server.guard.attempt(connection.client.address, monotonic())
+    except HttpError as error:
+        return _CODES[error.status]
     if presented.credentials is None:
         return WRONG
-    verdict = scheme.ask(connection, presented)
+    try:
+        verdict = connection.login.scheme.ask(connection, presented)
+    except BaseException:
+        _answered(connection, None)
+        raise
     if isawaitable(verdict):
         return _settle_later(connection, presented, verdict)
     return _settle(connection, presented, verdict)
@@ -161,14 +180,26 @@ def _take(connection: Any, message: Any) -> Any:
 async def _settle_later(
     connection: Any, presented: Presented, verdict: Awaitable[Any]
 ) -> tuple[int, str] | None:
-    return _settle(connection, presented, await verdict)
+    try:
+        outcome = await verdict
+    except BaseException:  # also of a connection that has ended meanwhile
+        _answered(connection, None)
+        raise
+    return _settle(connection, presented, outcome)
 
 
 def _settle(connection: Any, presented: Presented, verdict: Any) -> tuple[int, str] | None:
     login: Login = connection.login
     outcome, lifetime = _judged(login.scheme, presented, verdict)
     if isinstance(outcome, Response):
+        _answered(connection, outcome.status_code)
         return _CODES.get(outcome.status_code, WRONG)
+    if not (login.is_pending or login.scheme.is_same_user(connection.user, outcome.user)):
+        _answered(connection, 403)
+        if connection.server.guard.may_log(monotonic()) is not None:
+            connection.logger.warning(_ANOTHER, extra={"websocket": connection})
+        return _CODES[403]
+    _answered(connection, 101)
     connection.user = outcome.user
     login.is_pending = connection.session.is_stranger = False
     if connection.session.is_open:
@@ -177,20 +208,21 @@ def _settle(connection: Any, presented: Presented, verdict: Any) -> tuple[int, s
     return None
 
 
+def _answered(connection: Any, status: int | None) -> None:
+    connection.server.guard.answered(connection.client.address, status, monotonic())
+
+
 # -- in between ----------------------------------------------------------------------------------
 
 
 def renew(connection: Any, token: Any) -> Any:
-    """Let the user stay by another token: whether it is right, or an awaitable of that."""
+    """Let the user stay by another token: whether it is theirs, or an awaitable of that."""
     login: Login | None = connection.login
     if login is None or not login.scheme.takes_tokens:
         raise TypeError("renew() is for connections that came in by a Bearer token")
-    presented = Presented(connection.request, (token,))
-    verdict = login.scheme.ask(connection, presented)
-    if isawaitable(verdict):
-        return _renewed_later(connection, presented, verdict)
-    return _settle(connection, presented, verdict) is None
+    refused = _show(connection, Presented(connection.request, (token,)))
+    return _renewed_later(refused) if isawaitable(refused) else refused is None
 
 
-async def _renewed_later(connection: Any, presented: Presented, verdict: Awaitable[Any]) -> bool:
-    return _settle(connection, presented, await verdict) is None
+async def _renewed_later(refused: Awaitable[Any]) -> bool:
+    return await refused is None

@@ -157,8 +157,10 @@ class ConnectionBase:
         """Let the user stay by another token, on a server where ``Bearer`` let it in by one.
 
         True if the token is right: ``user`` is what it says, and the connection is closed when it
-        expires. False if it is not: then nothing has changed. It is to be awaited if the function
-        that verifies tokens is a coroutine function. Raises :exc:`TypeError` elsewhere.
+        expires. False if it is not, if it is of another user (see ``same_user`` of ``Bearer``), or
+        if the address has failed too often (``Limits.failure_rate``): then nothing has changed. It
+        is to be awaited if the function that verifies tokens is a coroutine function. Raises
+        :exc:`TypeError` elsewhere.
         """
         return renew(self, token)
 

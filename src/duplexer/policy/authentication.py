@@ -103,6 +103,10 @@ class Scheme:
         """The answer to credentials that are not right, or not any more."""
         raise NotImplementedError
 
+    def is_same_user(self, old: Any, new: Any) -> bool:
+        """Whether another token is of the same user."""
+        return bool(old == new)
+
 
 class Hook(Scheme):
     """A function of the user's that is asked about the connection and its request."""

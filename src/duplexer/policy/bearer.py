@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import hmac
+import operator
 import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,8 @@ class Bearer(Scheme):
     * ``cookie``, ``query``, ``subprotocol``: their names.
     * ``from_message``: a function that finds the token in the first message, where that is not
       all of it; what it raises counts as no token.
+    * ``same_user``: a function of two users, whether they are the same: who is there, and who the
+      token that ``ws.renew()`` was given belongs to. By default they have to be equal.
 
     Wherever it was, the token is replaced in ``ws.request`` before anybody else sees that.
     """
@@ -77,6 +80,7 @@ class Bearer(Scheme):
         query: str = "ticket",
         subprotocol: str = "bearer",
         from_message: Callable[[Any], Any] | None = None,
+        same_user: Callable[[Any, Any], bool] = operator.eq,
     ) -> None:
         super().__init__(_among(verify) if isinstance(verify, Mapping) else verify)
         via = (via,) if isinstance(via, str) else tuple(via)
@@ -104,6 +108,7 @@ class Bearer(Scheme):
         self._query = query
         self._subprotocol = subprotocol
         self._from_message = from_message
+        self._same_user = same_user
 
     # -- what comes with the request -------------------------------------------------------------
 
@@ -211,6 +216,10 @@ class Bearer(Scheme):
     def refuse(self, presented: Presented) -> Response:
         """See :class:`~duplexer.policy.authentication.Scheme`."""
         return self._refuse(401, "The token is wrong, or has expired.", "invalid_token")
+
+    def is_same_user(self, old: Any, new: Any) -> bool:
+        """See :class:`~duplexer.policy.authentication.Scheme`."""
+        return bool(self._same_user(old, new))
 
     def _refuse(self, status: int, text: str, error: str | None = None) -> Response:
         # Who has not shown anything is told no error (RFC 6750 3.1).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import types
 from typing import Any
@@ -20,6 +21,8 @@ from duplexer.limits import Limits
 from duplexer.policy.authentication import Grant, Presented, scheme_from
 from duplexer.policy.basic import Basic
 from duplexer.policy.bearer import Bearer
+from duplexer.policy.forwarded import Client
+from duplexer.policy.guard import Guard
 
 REQUEST = Request("/", Headers({"Host": "h"}))
 
@@ -41,6 +44,8 @@ class Connection(types.SimpleNamespace):
         super().__init__(
             request=REQUEST, login=login, user=None, staying=None, limits=Limits(),
             session=Session(), closed=None, rearmed=0, messages=list(messages),
+            server=types.SimpleNamespace(guard=Guard(Limits())), logger=logging.getLogger("test"),
+            client=Client(("192.0.2.1", 4321)),
         )  # fmt: skip
 
     def rearm(self) -> None:
@@ -191,13 +196,79 @@ async def test_who_has_come_in_already_says_nothing() -> None:
 async def test_renewing() -> None:
     for function, wait in ((verify, False), (verify_later, True)):
         connection = Connection(scheme=Bearer(function))
-        connection.login.is_pending = False
+        connection.login.is_pending, connection.user = False, "ada"
         for token, is_right in (("good", True), ("bad", False)):
             connection.session.lifetime = None
             answer = renew(connection, token)
             assert (await answer if wait else answer) is is_right
             assert connection.user == "ada"
             assert (connection.session.lifetime is not None) == is_right
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("place", ["first message", "renewal"])
+async def test_who_fails_after_the_handshake_has_only_so_many_tries(
+    place: str, is_async: bool
+) -> None:
+    guard, asked = Guard(Limits(failure_rate=0.001, failure_burst=3)), []
+
+    def look(token: str) -> Any:
+        asked.append(token)
+        if token == "broken":
+            raise ZeroDivisionError
+        return verify(token)
+
+    async def look_later(token: str) -> Any:
+        return look(token)
+
+    async def handler(connection: Any) -> None:
+        pass
+
+    async def refused(message: Any) -> Any:
+        scheme = Bearer(look_later if is_async else look, via="message")
+        connection = AsyncConnection(message, scheme=scheme)
+        connection.server.guard = guard
+        if place == "first message":
+            await admitted(handler, is_async=True)(connection)
+            return connection.closed
+        connection.login.is_pending, connection.user = False, "ada"
+        answer = renew(connection, message)
+        return not (await answer if is_async and not isinstance(answer, bool) else answer)
+
+    no, later = ((3000, "wrong token"), (1013, "try again later"))
+    for message in ("good", "busy", "good", "teapot", "good", "good"):
+        assert bool(await refused(message)) == (message != "good")  # none of them has failed
+    with pytest.raises(ZeroDivisionError):
+        await refused("broken")
+    asked.clear()
+    expected = [no, no, (3003, "forbidden"), later, later]
+    if place == "renewal":
+        expected = [True] * 5
+    messages = [b"binary" if place == "first message" else "bad", "bad", "forbidden", "bad", "good"]
+    assert [await refused(message) for message in messages] == expected
+    assert asked == (["bad", "forbidden"] if place == "first message" else messages[:3])
+    assert guard.struck == {"failure_rate": 2}
+
+
+def test_another_user_does_not_take_over(caplog: pytest.LogCaptureFixture) -> None:
+    users = {"ada": {"id": 1}, "ada, later": {"id": 1, "at": 2}, "bob": {"id": 2}}
+
+    def renewed(token: str, **kwargs: Any) -> Any:
+        connection = Connection(scheme=Bearer(users, **kwargs))
+        connection.server.guard = Guard(Limits(failure_rate=0.001, failure_burst=1))
+        connection.login.is_pending, connection.user = False, {"id": 1}
+        is_right = renew(connection, token)
+        assert is_right == (connection.session.lifetime != ())
+        assert connection.user == (users[token] if is_right else {"id": 1})
+        if not is_right:  # it counts as a failure
+            assert not renew(connection, "ada")
+        return is_right
+
+    assert renewed("ada") and not caplog.records
+    assert not renewed("ada, later") and not renewed("bob")
+    assert ["same_user" in record.getMessage() for record in caplog.records] == [True] * 2
+    by_id = {"same_user": lambda old, new: old["id"] == new["id"]}
+    assert renewed("ada, later", **by_id) and not renewed("bob", **by_id)
 
 
 def test_who_came_in_otherwise_has_nothing_to_renew() -> None:
@@ -208,6 +279,7 @@ def test_who_came_in_otherwise_has_nothing_to_renew() -> None:
 
 def test_too_late_to_renew() -> None:
     connection = Connection(scheme=Bearer(verify))
+    connection.login.is_pending, connection.user = False, "ada"
     connection.session.is_open = False
     assert renew(connection, "good") is True
     assert connection.session.lifetime == ()
