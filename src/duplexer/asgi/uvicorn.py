@@ -266,6 +266,7 @@ class WebSocketProtocol(Exchange, Connection, asyncio.Protocol):
 
     def opening_failed(self, exc: BaseException) -> None:
         """The client has left, or what it sent was too much."""
+        self.setting.entrance.guard.failed(exc)
         self.logger.debug("opening handshake failed: %r", exc)
         self.linger()
 
@@ -466,6 +467,8 @@ class WebSocketProtocol(Exchange, Connection, asyncio.Protocol):
             self._decide(data, denial.status)
         else:
             self.transport.write(data)
+            if self.transport.is_closing():  # it takes no more: who sends waits for the end
+                self.pause_writing()
             super().opening_data(b"")
         if denial.complete:
             self._say_farewell({"code": 1006})

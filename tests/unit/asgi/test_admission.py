@@ -71,6 +71,22 @@ async def test_connections_that_are_opening(running: Running) -> None:
         second.close()
 
 
+async def test_connections_that_are_opening_of_one_address(running: Running) -> None:
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await receive()
+
+    async with running(slow, bounded(max_opening_per_address=1)) as site:
+        _, first = await site.raw(coming_from("192.0.2.1"))
+        await until(lambda: site.state.tasks)
+        assert status(await site.ask(coming_from("192.0.2.1"))) == 429
+        assert struck(site) == {"max_opening_per_address": 1}
+        _, second = await site.raw(coming_from("192.0.2.2"))
+        await until(lambda: len(site.state.tasks) == 2)
+        first.close()
+        second.close()
+
+
 async def test_handshakes_of_one_address(running: Running) -> None:
     async with running(echo, bounded(handshake_rate=0.001, handshake_burst=2)) as site:
         bad = REQUEST.replace(b"Version: 13", b"Version: 12")
@@ -157,7 +173,7 @@ async def test_messages_of_one_address(running: Running) -> None:
             while True:
                 await second.recv()
         assert second.close_code == 1008
-        await until(lambda: struck(site) == {"message_rate": 1})
+        await until(lambda: struck(site) == {"address_message_rate": 1})
 
 
 async def test_incomplete_messages_together(running: Running) -> None:

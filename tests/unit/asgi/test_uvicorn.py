@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +275,26 @@ async def test_client_leaves_while_it_is_denied(running: Running) -> None:
         await until(lambda: site.state.connections and getattr(site.protocol, "write_paused", 0))
         writer.transport.abort()
         await until(lambda: failures)
+
+
+async def test_who_does_nothing_but_deny_hears_that_nobody_is_there(running: Running) -> None:
+    failures: list[BaseException] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        start, body = denial({"body": b"x", "more_body": True})
+        await send(start)
+        await send(body)
+        site.protocol.transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        try:
+            for _ in range(5_000):
+                await send(body)
+        except OSError as exc:
+            failures.append(exc)
+
+    async with running(app) as site:
+        await site.ask()
+        await site.idle()
+    assert len(failures) == 1
 
 
 @pytest.mark.parametrize(
