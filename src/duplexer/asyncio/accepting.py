@@ -27,7 +27,7 @@ from duplexer.policy.guard import Guard
 if TYPE_CHECKING:
     import logging
     import ssl as ssl_module
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from duplexer.limits import Limits
     from duplexer.policy.networks import Networks
@@ -131,7 +131,10 @@ class Acceptor:
             self.close()
 
     def close(self) -> None:
-        """Stop accepting, close the listening sockets, and drop who has only just come."""
+        """Stop accepting, and close the listening sockets.
+
+        Who has come goes on with TLS, or the PROXY protocol, for ``open_timeout`` at most.
+        """
         if self._closed.done():
             return
         self._pause()
@@ -140,9 +143,12 @@ class Acceptor:
         self._sockets = []
         if self._poller is not None:
             self._poller.release()
+        self._closed.set_result(None)
+
+    def drop(self) -> None:
+        """Close those who are not past TLS or the PROXY protocol."""
         for task in self._tasks:
             task.cancel()
-        self._closed.set_result(None)
 
     def accept_rest(self) -> None:
         """Accept what waits in the kernel: closing the sockets would reset it."""
@@ -152,9 +158,13 @@ class Acceptor:
                     self._on_acceptable(sock)
 
     async def wait_closed(self) -> None:
-        """Wait until it is closed."""
+        """Wait until it is closed, and ``settled``."""
         await asyncio.shield(self._closed)
-        if self._tasks:
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Wait until those who have come are past TLS and the PROXY protocol, or have gone."""
+        while self._tasks:  # after the PROXY protocol there may be TLS
             await asyncio.wait(self._tasks)
 
     def _pause(self) -> None:
@@ -184,7 +194,8 @@ class Acceptor:
             if not self._guard.enter(wire, peer):
                 socket.close(fd)
             elif self._introducers is not None and peer in self._introducers:
-                self._start(self._introduce(wire, fd, peer))
+                own = socket.socket(fileno=fd)
+                self._start(self._introduce(wire, own, peer), wire, own)
             else:
                 self._connect(wire, fd, peer)
 
@@ -195,26 +206,29 @@ class Acceptor:
             socket.close(fd)
             raise
 
-    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _start(self, coroutine: Any, wire: Any, sock: socket.socket) -> None:
+        def done(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if task.cancelled():  # before its first step, maybe: nobody else has closed it
+                sock.close()
+                self._guard.leave(wire)
+
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(done)
 
-    async def _introduce(self, wire: Any, fd: int, peer: Any) -> None:
-        sock = socket.socket(fileno=fd)
+    async def _introduce(self, wire: Any, sock: socket.socket, peer: Any) -> None:
         preamble = Preamble(wire.limits.max_preamble)
         try:
             async with asyncio.timeout(wire.limits.open_timeout):
                 while not preamble.done:
                     preamble.feed(await self._loop.sock_recv(sock, preamble.wants))
             wire.introduce(preamble.source)
-        except BaseException as exc:
+        except Exception as exc:  # noqa: BLE001 - it is reported
             sock.close()
             self._guard.leave(wire)
             if isinstance(exc, TimeoutError):
                 self._guard.strike("open_timeout")
-            if not isinstance(exc, Exception):
-                raise
             report_refusal(wire, exc)
         else:
             self._connect(wire, sock.detach(), peer)
@@ -254,7 +268,8 @@ class TlsAcceptor(Acceptor):
         self._quiet: Any = _Quiet(self._loop, self._logger)
 
     def _connect(self, wire: Any, fd: int, peer: Any) -> None:
-        self._start(self._secure(wire, socket.socket(fileno=fd), monotonic()))
+        sock = socket.socket(fileno=fd)
+        self._start(self._secure(wire, sock, monotonic()), wire, sock)
 
     async def _secure(self, wire: Any, sock: socket.socket, since: float) -> None:
         try:

@@ -255,6 +255,8 @@ class Server(Roster):
 
     def drop_opening(self) -> None:
         """See :class:`~duplexer.driver.draining.Leaver`."""
+        if isinstance(self.server, Acceptor):
+            self.server.drop()
         for connection in list(self.opening):
             connection.transport.close()
 

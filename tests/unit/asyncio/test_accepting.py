@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
 import ssl
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -18,11 +20,13 @@ from duplexer.asyncio.client import connect
 from duplexer.asyncio.pump import pump_of
 from duplexer.asyncio.server import Server, ServerConnection, serve
 from duplexer.driver import netio
-from duplexer.errors import InvalidHandshake
+from duplexer.errors import InvalidHandshake, InvalidStatus
 from duplexer.limits import Limits
-from tests.unit.asyncio.conftest import echo
+from tests.unit.asyncio.conftest import REQUEST, echo
 
 pytestmark = pytest.mark.skipif(not tcp.available(), reason="needs epoll")
+
+PREAMBLE = b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"
 
 
 class Accepted:
@@ -227,3 +231,86 @@ async def test_a_peer_that_leaves_within_tls_is_no_error(
     quiet.call_exception_handler({"message": "a bug", "exception": ValueError()})
     assert len(complaints) == 1
     assert quiet.get_debug == loop.get_debug
+
+
+@contextlib.asynccontextmanager
+async def talking(server: Server) -> AsyncIterator[socket.socket]:
+    """Somebody who has connected, at the first byte."""
+    with socket.create_connection(server.sockets[0].getsockname()) as sock:
+        sock.setblocking(False)
+        yield sock
+
+
+async def answer_to(sock: socket.socket, request: bytes) -> bytes:
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(sock, request)
+    async with asyncio.timeout(40):
+        return await loop.sock_recv(sock, 4096)
+
+
+async def until_waiting(server: Server, count: int) -> None:
+    async with asyncio.timeout(40):
+        while len(server.server._tasks) < count:  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(0.001)
+
+
+async def test_the_proxy_protocol_goes_on_while_the_server_drains() -> None:
+    release = asyncio.Event()
+
+    async def stay(ws: Any) -> None:
+        await release.wait()
+
+    async with serve(stay, "127.0.0.1", 0, proxy_protocol=["127.0.0.1"]) as server:
+        async with talking(server) as inside, talking(server) as outside:
+            answer = await answer_to(inside, PREAMBLE + REQUEST)
+            assert answer.startswith(b"HTTP/1.1 101 ")
+            await until_waiting(server, 1)
+            draining = asyncio.create_task(server.drain(0.0))
+            async with asyncio.timeout(40):
+                while server.sockets:  # noqa: ASYNC110 - nobody is told
+                    await asyncio.sleep(0)
+            assert (await answer_to(outside, PREAMBLE + REQUEST)).startswith(b"HTTP/1.1 503 ")
+            outside.close()
+            release.set()
+            inside.close()
+            await asyncio.wait_for(draining, 40)
+
+
+async def test_tls_goes_on_while_the_server_drains() -> None:
+    release = asyncio.Event()
+
+    async def stay(ws: Any) -> None:
+        await release.wait()
+
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    async with serve(stay, "127.0.0.1", 0, ssl=context) as server:
+        uri = f"wss://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        async with connect(uri, proxy=None, ssl=trusting), talking(server) as outside:
+            await until_waiting(server, 1)
+            draining = asyncio.create_task(server.drain(0.0))
+            async with asyncio.timeout(40):
+                while server.sockets:  # noqa: ASYNC110 - nobody is told
+                    await asyncio.sleep(0)
+            with pytest.raises(InvalidStatus, match="503"):
+                await connect(uri, sock=outside, proxy=None, ssl=trusting)
+            release.set()
+            await asyncio.wait_for(draining, 40)
+
+
+async def test_who_is_dropped_before_the_first_step_costs_no_descriptor() -> None:
+    limits = Limits(max_opening=1)
+    async with serve(echo, "127.0.0.1", 0, proxy_protocol=["127.0.0.1"], limits=limits) as server:
+        async with talking(server) as sock:
+            server.server.accept_rest()
+            (task,) = server.server._tasks
+            server.server.drop()
+            async with asyncio.timeout(40):
+                await asyncio.wait([task])
+            assert task.cancelled()
+            assert await answer_to(sock, b"") == b""  # it was closed
+        async with talking(server) as sock:  # and its place is free
+            assert (await answer_to(sock, PREAMBLE + REQUEST)).startswith(b"HTTP/1.1 101 ")
