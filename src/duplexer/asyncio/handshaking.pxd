@@ -12,7 +12,7 @@ cdef class Handshaking(Wire):
     cdef list _early
     cdef double _timer_due
     cdef int _stage
-    cdef bint _parked
+    cdef bint _parked, _call_in_time
 
     cdef int _begin(self) except -1
     cdef bint _is_answering(self) except -1
@@ -22,7 +22,7 @@ cdef class Handshaking(Wire):
     cdef int _time_limit(self, Read step) except -1
     cdef int _expect_until(self, object timeout) except -1
     cdef object _call(self, Call step)
-    cdef int _await(self, object value) except -1
+    cdef int _await(self, object value, bint in_time) except -1
     cdef int _expire_opening(self, double now) except -1
     cdef int _eof_while_opening(self) except -1
     cdef int _lost_while_opening(self, object exc) except -1

@@ -8,7 +8,7 @@ from time import monotonic  # uvloop's own clock counts milliseconds: too few fo
 from typing import TYPE_CHECKING, Any
 
 from duplexer.asyncio.pump import Outlet, Wire
-from duplexer.driver.steps import Call, Read, Write
+from duplexer.driver.steps import Call, Overdue, Read, Write
 
 if TYPE_CHECKING:
     from duplexer.asyncio.pump import Pump
@@ -29,6 +29,7 @@ class Handshaking(Wire):
         self.steps: Steps | None = None
         self.opener: Opener | None = None  # what may make the steps unnecessary
         self._call_task: asyncio.Future[Any] | None = None
+        self._call_in_time = False  # whether that has to end with the time for the handshake
         self._early: list[bytes] | None = None
         self._open_due: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -75,6 +76,7 @@ class Handshaking(Wire):
             if self._early is None:
                 self._early = []
             self._early.append(data)
+            self.transport.pause_reading()  # no more than that is kept
         elif self.steps is not None:
             self._advance(data, None)
 
@@ -104,7 +106,7 @@ class Handshaking(Wire):
                 else:
                     value = self._call(step)
                     if isawaitable(value):
-                        self._await(value)
+                        self._await(value, step.in_time)
                         return 0
         except StopIteration as stop:
             outcome = stop.value
@@ -159,16 +161,20 @@ class Handshaking(Wire):
         except Exception as exc:  # noqa: BLE001 - thrown in where it belongs
             return _failed(exc)
 
-    def _await(self, value: Any) -> int:
-        self.transport.pause_reading()
+    def _await(self, value: Any, in_time: bool) -> int:
+        self._call_in_time = in_time
+        if not in_time:  # else we read on to hear of a peer that leaves: nobody waits for a 101
+            self.transport.pause_reading()
         self._call_task = task = asyncio.ensure_future(value, loop=self.loop)
         task.add_done_callback(self.call_finished)
         return 0
 
     def call_finished(self, task: asyncio.Future[Any]) -> None:
         """What the opening handshake called and had to await has finished."""
-        self._call_task = None
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if task is not self._call_task:
+            return  # it was too late, and is not waited for
+        self._call_task = None
         if self.steps is None or self.lost:
             return
         self.transport.resume_reading()
@@ -193,6 +199,12 @@ class Handshaking(Wire):
         elif not self._is_answering():
             self._open_due = None
             self._advance(None, TimeoutError("timed out during opening handshake"))
+        elif self._call_task is not None and self._call_in_time:
+            self._open_due = None
+            task, self._call_task = self._call_task, None
+            task.cancel()
+            self.transport.resume_reading()
+            self._advance(None, Overdue())
         return 0
 
     def _eof_while_opening(self) -> int:

@@ -95,7 +95,8 @@ class ServerCarrier:
 
         It is one deadline for a whole request, body included, that single bytes do not put off:
         ``Limits.open_timeout``; and ``Limits.keep_alive_timeout`` for a request to begin after
-        another one. An answer may take as long as it takes.
+        another one. An answer may take as long as it takes; hooks that decide about a WebSocket
+        have the time of its request (see :class:`~duplexer.driver.steps.Call`).
         """
         if self._busy or self.closing:
             return None

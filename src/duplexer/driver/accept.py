@@ -12,7 +12,7 @@ from duplexer.carriers.h1 import ServerCarrier
 from duplexer.dialects.rfc6455 import RFC6455
 from duplexer.driver.admission import authenticate, prepare
 from duplexer.driver.handling import log_refusal
-from duplexer.driver.steps import Call, Read, Write
+from duplexer.driver.steps import Call, Overdue, Read, Write
 from duplexer.errors import HttpError
 from duplexer.handshake.server import ServerOptions, accept, refuse
 from duplexer.http.h1 import RequestReader
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from duplexer.policy.router import Route, Router
 
 __all__ = ["Opener", "Serving", "open_server"]
+
+#: What a 503 says beside: when to try again.
+_LATER = [("Retry-After", "5")]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +170,11 @@ def open_server(connection: Any, serving: Serving, *, secure: bool) -> Steps:
             serving.guard.refused(error)
             _refused(connection, serving, error.status, error.text)
             yield Write(carrier.refuse(error, date=http_date(time.time())))
+        except Overdue:
+            serving.guard.strike("open_timeout")
+            _refused(connection, serving, 503, "a hook did not end in time (open_timeout)")
+            late = HttpError(503, "the server could not decide in time; try again later", _LATER)
+            yield Write(carrier.refuse(late, date=http_date(time.time())))
         except Exception:  # the user's code failed: the client hears no more than that
             failure = HttpError(500, "the server failed; its log says more")
             yield Write(carrier.refuse(failure, date=http_date(time.time())))
@@ -254,7 +262,7 @@ def _decide(
     request: Request = connection.request
     response: Response | None = None
     if serving.process_request is not None:
-        response = yield Call(serving.process_request, (connection, request))
+        response = yield Call(serving.process_request, (connection, request), in_time=True)
         _check_response(response)
     agreement: Agreement | None = None
     why = ""
@@ -340,7 +348,8 @@ def _conclude(
     """Answer a handshake."""
     request: Request = connection.request
     if serving.process_response is not None:
-        changed = yield Call(serving.process_response, (connection, request, response))
+        asked = (connection, request, response)
+        changed = yield Call(serving.process_response, asked, in_time=True)
         if changed is not None:
             response = changed
             if agreement is not None:
@@ -422,6 +431,4 @@ def _options(connection: Any, serving: Serving, presented: Presented | None) -> 
 
 
 def _full() -> HttpError:
-    return HttpError(
-        503, "this server takes no more connections; try again later", [("Retry-After", "5")]
-    )
+    return HttpError(503, "this server takes no more connections; try again later", _LATER)

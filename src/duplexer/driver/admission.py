@@ -78,7 +78,7 @@ def authenticate(
         return None
     if presented.credentials is None:
         return presented.refusal
-    verdict = yield Call(scheme.ask, (connection, presented))
+    verdict = yield Call(scheme.ask, (connection, presented), in_time=True)
     outcome, lifetime = _judged(scheme, presented, verdict)
     if isinstance(outcome, Response):
         if outcome.status_code < 200:

@@ -62,14 +62,14 @@ class ReadClock:
     def __init__(self, first: float | None = None) -> None:
         """``first``: when the first stage is over, if that is known already."""
         self._stage = -1 if first is None else 0
-        self._due = first
+        self.until = first  #: when the stage of the last read is over; ``None`` for never
 
     def due(self, read: Read, now: float) -> float | None:
         """When ``read`` has taken too long; ``None`` for never."""
         if read.stage != self._stage:
             self._stage = read.stage
-            self._due = None if read.timeout is None else now + read.timeout
-        return self._due
+            self.until = None if read.timeout is None else now + read.timeout
+        return self.until
 
 
 def converted(message: str | bytes, decode: bool | None) -> str | bytes:

@@ -7,7 +7,10 @@ above all, ends it, and the steps are closed.
 from __future__ import annotations
 
 from inspect import isawaitable, iscoroutine
+from time import monotonic
 from typing import TYPE_CHECKING, Any
+
+from duplexer.driver.steps import Overdue
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
@@ -68,11 +71,16 @@ async def call(step: Call, in_thread: Callable[..., Awaitable[Any]] | None = Non
     return await outcome if isawaitable(outcome) else outcome
 
 
-def call_blocking(step: Call) -> Any:
-    """The same for a front that blocks, and awaits nothing."""
+def call_blocking(step: Call, until: float | None = None) -> Any:
+    """The same for a front that blocks, and awaits nothing: what ends too late was in vain.
+
+    ``until`` is when a step that has to end ``in_time`` is to have ended. Raises :exc:`Overdue`.
+    """
     outcome = step.function(*step.args)
     if isawaitable(outcome):
         if iscoroutine(outcome):
             outcome.close()  # or it would complain that nobody has awaited it
         raise TypeError(f"{step.function!r} must not be async: nothing awaits it here")
+    if step.in_time and until is not None and monotonic() > until:
+        raise Overdue
     return outcome

@@ -11,7 +11,7 @@ cdef class Write:
 cdef class Call:
     cdef readonly object function
     cdef readonly tuple args
-    cdef readonly bint blocking
+    cdef readonly bint blocking, in_time
 
 
 cdef class Connect:

@@ -13,6 +13,7 @@ __all__ = [
     "Call",
     "Connect",
     "Disconnect",
+    "Overdue",
     "Read",
     "Resolve",
     "Route",
@@ -52,15 +53,26 @@ class Call:
     """Wants a function of the user's to be called, and what it gives back.
 
     A front that can await awaits that; one that must not block calls a ``blocking`` function in a
-    thread. What it raises is thrown in.
+    thread. What it raises is thrown in. If it has to end ``in_time`` that is the time for the
+    ``Read`` before it; then :exc:`Overdue` is thrown in, and what can be cancelled is.
     """
 
     def __init__(
-        self, function: Callable[..., Any], args: tuple[Any, ...], blocking: bool = False
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        blocking: bool = False,
+        *,
+        in_time: bool = False,
     ) -> None:
         self.function = function
         self.args = args
         self.blocking = blocking
+        self.in_time = in_time
+
+
+class Overdue(Exception):
+    """A ``Call`` has not ended in time."""
 
 
 class Connect:

@@ -50,7 +50,7 @@ class Exchange:
         if isinstance(step, Write):
             return self._write(step.data)
         assert isinstance(step, Call)
-        return call_blocking(step)
+        return call_blocking(step, self._clock.until)
 
     def _read(self, until: float, size: int | None = None) -> bytes:
         data, self._early = self._early, b""

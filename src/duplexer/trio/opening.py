@@ -11,7 +11,7 @@ import trio
 
 from duplexer.driver.conduct import ReadClock
 from duplexer.driver.following import call, follow
-from duplexer.driver.steps import Read, Write
+from duplexer.driver.steps import Overdue, Read, Write
 
 if TYPE_CHECKING:
     from duplexer.driver.steps import Step
@@ -88,4 +88,7 @@ class Exchange:
             with trio.move_on_after(seconds(self.limits.send_timeout)):
                 return await self.stream.send_all(step.data)
             raise TimeoutError("the peer does not read (Limits.send_timeout)")
-        return await call(step, trio.to_thread.run_sync)
+        due = self._clock.until if step.in_time else None
+        with trio.CancelScope(deadline=seconds(due)):
+            return await call(step, trio.to_thread.run_sync)
+        raise Overdue

@@ -13,7 +13,7 @@ import pytest
 
 from duplexer.carriers.routes import Routes, text
 from duplexer.driver.accept import Opener, Serving, open_server
-from duplexer.driver.steps import Call, Read, Write
+from duplexer.driver.steps import Call, Overdue, Read, Write
 from duplexer.errors import HttpError
 from duplexer.handshake.server import ServerOptions
 from duplexer.http.headers import Headers
@@ -646,3 +646,25 @@ def test_what_was_called_in_a_thread_may_have_to_be_awaited() -> None:
     assert isinstance(written, Write)
     assert written.data.endswith(b"later")
     steps.close()
+
+
+def test_a_hook_that_does_not_end_in_time() -> None:
+    def hang(*_: Any) -> None:
+        raise Overdue
+
+    guard = Guard(Limits())
+    outcome, written, _ = run(REQUEST, process_request=hang, guard=guard)
+    assert outcome is None
+    assert status(written) == 503 and b"Retry-After: 5\r\n" in written
+    assert guard.struck == {"open_timeout": 1}
+
+
+def test_what_has_to_end_in_time() -> None:
+    """What decides about a WebSocket; an answer of plain HTTP takes as long as it takes."""
+    for request, in_time in ((REQUEST, True), (PLAIN, False)):
+        serving = Serving(options=ServerOptions(), process_request=lambda *_: None)
+        steps = open_server(connection(), serving, secure=False)
+        next(steps)
+        step = steps.send(request)
+        assert isinstance(step, Call) and step.in_time is in_time
+        steps.close()

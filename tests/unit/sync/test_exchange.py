@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from duplexer.driver.steps import Call, Read, Write
+from duplexer.driver.steps import Call, Overdue, Read, Write
 from duplexer.driver.tls import TlsLayer
 from duplexer.limits import Limits
 from duplexer.sync.exchange import Exchange
@@ -117,3 +117,17 @@ def test_tls_with_somebody_who_is_not_trusted(pair: Any, contexts: Any) -> None:
         client.secure(TlsLayer(ssl.create_default_context(), "localhost"))
     with pytest.raises(ssl.SSLError, match=r"(?i)unknown.ca"):  # it has been told why
         shaking.outcome()
+
+
+def test_a_call_that_ends_too_late_was_in_vain(pair: Any) -> None:
+    """A thread cannot be ended from outside: what it came to does not count."""
+    ours, peer = pair
+    peer.sendall(b"x")
+    running = exchange(ours)
+    assert running.do(Read(3600.0)) == b"x"
+    call = Call(len, ("abc",), in_time=True)
+    assert running.do(call) == 3
+    running._clock.until = time.monotonic() - 1
+    with pytest.raises(Overdue):
+        running.do(call)
+    assert running.do(Call(len, ("abc",))) == 3  # this one may take longer

@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from duplexer.driver.steps import Call, Read, Write
+from duplexer.driver.steps import Call, Overdue, Read, Write
 from duplexer.limits import Limits
 from duplexer.trio.opening import Exchange, cause_of, hidden_nursery, seconds
 
@@ -172,3 +172,18 @@ async def test_cancelling_goes_through():
             nursery.start_soon(trio.sleep_forever)
             await trio.sleep_forever()
     assert scope.cancelled_caught
+
+
+async def test_a_call_that_has_to_end_in_time(autojump):
+    ours, theirs = trio.testing.memory_stream_pair()
+
+    def steps():
+        yield Read(10.0)
+        yield Call(trio.sleep, (3600,))  # this one may take longer
+        try:
+            yield Call(trio.sleep, (3600,), in_time=True)
+        except Overdue:
+            return "overdue"
+
+    await theirs.send_all(b"x")
+    assert await Exchange(ours, Limits()).run(steps()) == "overdue"
