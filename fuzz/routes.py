@@ -30,11 +30,12 @@ from duplexer.handshake.negotiate import (
     read_subprotocols,
     select_subprotocol,
 )
-from duplexer.handshake.server import LOOPBACK_HOSTS, SAME_HOST, check_host, check_origin
+from duplexer.handshake.server import SAME_HOST, check_host, check_origin
 from duplexer.http.headers import Headers, is_token, parse_extension, valid_host
 from duplexer.http.messages import Request, Response, make_response
 from duplexer.policy.router import Router
 
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 ROUTER = Router()
 for pattern in (
     "/",
@@ -131,7 +132,7 @@ def as_browsers_read(url: str) -> ada_url.URL | None:
 
 def hosts(host: str) -> None:
     request = Request("/", Headers({"Host": host}))
-    for allowed in (LOOPBACK_HOSTS, ("*.example.com:80", "example.org")):
+    for allowed in (LOOPBACK, ("*.example.com:80", "example.org")):
         try:
             check_host(request, allowed)
         except HttpError as error:
