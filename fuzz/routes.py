@@ -86,6 +86,7 @@ def paths(text: str) -> None:
                 assert posixpath.normpath(f"/{said}") == f"/{said}"
                 said = urllib.parse.quote(said)
             else:
+                assert "/" not in said and said not in (".", "..")
                 said = urllib.parse.quote(said, safe="")
             for kind in ("", ":int", ":uuid", ":path"):
                 path = path.replace(f"{{{name}{kind}}}", said)
