@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import os
 import re
 import signal
@@ -166,7 +167,8 @@ async def test_while_workers_drain_the_port_is_free(number: signal.Signals, tmp_
     """Whoever connects is told so at once, or comes to the successor, which can listen."""
     write_module(tmp_path, "app", SLOW)
     arguments = ("serve", "app:handle", "--workers", "2", "--grace", "3600", "--drain", "0")
-    with server(*arguments, cwd=tmp_path) as (old, uri):
+    with contextlib.ExitStack() as last, server(*arguments, cwd=tmp_path) as (old, uri):
+        last.callback((tmp_path / "go").touch)  # whatever happens, no worker waits for ever
         ws = await connect(uri, proxy=None)
         await ws.send("slow")
         assert await ws.recv() == "begun"
