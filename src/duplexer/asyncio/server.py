@@ -258,7 +258,10 @@ class Server(Roster):
         if isinstance(self.server, Acceptor):
             self.server.drop()
         for connection in list(self.opening):
-            connection.transport.close()
+            transport = connection.transport
+            if isinstance(transport, tcp.Tcp) and transport.reading:
+                transport.on_readable()  # what has come is answered; unread it would reset
+            transport.close()
 
     def cancel_handlers(self) -> int:
         """See :class:`~duplexer.driver.draining.Leaver`."""

@@ -314,3 +314,21 @@ async def test_who_is_dropped_before_the_first_step_costs_no_descriptor() -> Non
             assert await answer_to(sock, b"") == b""  # it was closed
         async with talking(server) as sock:  # and its place is free
             assert (await answer_to(sock, PREAMBLE + REQUEST)).startswith(b"HTTP/1.1 101 ")
+
+
+@pytest.mark.parametrize("leave", ["close", "drain"])
+async def test_a_whole_request_that_waits_in_the_kernel_is_answered(leave: str) -> None:
+    async with serve(echo, "127.0.0.1", 0) as server:
+        socks = [socket.create_connection(server.sockets[0].getsockname()) for _ in range(20)]
+        for sock in socks:  # the loop has not had its turn: nobody is accepted
+            sock.sendall(REQUEST)
+        async with asyncio.timeout(40):
+            if leave == "drain":
+                await server.drain(0.0)
+            server.close()
+            await server.wait_closed()
+        for sock in socks:
+            with sock:
+                sock.settimeout(40)
+                answer = await asyncio.to_thread(sock.recv, 4096)
+                assert answer.startswith(b"HTTP/1.1 503 ")
