@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable
 from time import monotonic
 from typing import Any
 
@@ -12,17 +12,11 @@ from duplexer.asyncio.dispatching import dispatch
 from duplexer.asyncio.life import Life
 from duplexer.core import opcodes
 from duplexer.core.prepared import Prepared
-from duplexer.core.session import check_close
 from duplexer.driver.base import AwaitedBase, ConnectionBase
-from duplexer.driver.finishing import Finishing
 from duplexer.driver.observing import lateness
-from duplexer.driver.sendqueue import put_off, put_one, put_rest
-from duplexer.driver.streaming import WHOLE, AsyncPieces, Fragments, check_message, control_payload
-from duplexer.errors import (
-    ConcurrencyError,
-    ConnectionClosed,
-    InvalidState,
-)
+from duplexer.driver.sendqueue import put_off, put_one
+from duplexer.driver.streaming import WHOLE, AsyncPieces, Fragments, check_message
+from duplexer.errors import ConnectionClosed
 
 __all__ = ["Connection", "Listener"]
 
@@ -70,7 +64,7 @@ class Stream(AsyncPieces):
         return await self.reader
 
 
-class Connection(Life, AwaitedBase, Finishing, ConnectionBase, asyncio.BufferedProtocol):
+class Connection(Life, AwaitedBase, ConnectionBase, asyncio.BufferedProtocol):
     """A WebSocket connection: the common part of clients' and servers'."""
 
     dispatcher = dispatch
@@ -251,23 +245,15 @@ class Connection(Life, AwaitedBase, Finishing, ConnectionBase, asyncio.BufferedP
         ``data`` is at most 125 bytes (``str`` is encoded), chosen at random when not given.
         Raises :exc:`~duplexer.errors.ConcurrencyError` if a Ping with it is under way.
         """
-        session = self.open_session()
-        payload = session.new_ping_payload() if data is None else control_payload(data)
-        if session.is_pinging(payload):
-            raise ConcurrencyError("already waiting for a pong with the same data")
         waiter: asyncio.Future[float] = self.loop.create_future()
-        session.send_ping(payload, waiter, monotonic())
+        self.put_ping(data, waiter, monotonic())
         self.touch()
         await self.drain()
         return waiter
 
     async def pong(self, data: Any = b"") -> None:
         """Send a Pong that nobody asked for (RFC 6455 5.5.3)."""
-        session = self.open_session()
-        payload = control_payload(data)
-        if not session.is_open:
-            raise session.closed_error()
-        session.send_pong(payload)
+        self.put_pong(data)
         self.touch()
         await self.drain()
 
@@ -285,33 +271,20 @@ class Connection(Life, AwaitedBase, Finishing, ConnectionBase, asyncio.BufferedP
 
     def start_close(self, code: int | None = 1000, reason: str = "") -> None:
         """Send a Close without waiting for what follows."""
-        session = self.session
-        if session is None:
-            if self.transport is not None:
-                self.transport.abort()
-            return
-        if self.backlog is not None:
-            check_close(code, reason)
-            put_rest(self)
-        try:
-            session.send_close(code, reason, monotonic())
-        except InvalidState:
-            return
-        self.settle()
+        if self.session is None:
+            self.abort()
+        elif self.put_close(code, reason, monotonic()):
+            self.settle()
 
     def run_dry(self) -> None:
         """See :class:`~duplexer.asyncio.pump.Wire`."""
         if not self.finish_between():
             self.resume_if_room()
 
-    def stop_reading(self) -> None:
+    def take_no_more(self) -> None:
         """See :class:`~duplexer.driver.finishing.Finishing`."""
         self.queue_messages = -1  # reading goes on when the connection closes
         self.pause_reading()
-
-    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
-        """See :class:`~duplexer.driver.finishing.Finishing`."""
-        self.loop.call_later(seconds, call)
 
     def abort(self) -> None:
         """Drop the connection at once, without a Close."""

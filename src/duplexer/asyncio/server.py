@@ -20,7 +20,7 @@ from duplexer.asyncio.pump import fan_out as fan_out_quickly
 from duplexer.asyncio.pump import pump_of
 from duplexer.driver.accept import Opener, Serving, open_server
 from duplexer.driver.basic_auth import basic_auth
-from duplexer.driver.draining import Pause, close, drain
+from duplexer.driver.draining import AwaitedLeaver, close, follow
 from duplexer.driver.fanning import fan_out
 from duplexer.driver.handling import close_code_after, report_refusal
 from duplexer.driver.roster import Roster, RosterEntry
@@ -121,7 +121,7 @@ class ServerConnection(RosterEntry, Connection):
         self._discard()
 
 
-class Server(Roster):
+class Server(AwaitedLeaver, Roster):
     """A running server. Leaving it as an async context manager closes it."""
 
     def __init__(
@@ -152,7 +152,6 @@ class Server(Roster):
         self._lag: Lag | None = None
         self._empty: asyncio.Event = asyncio.Event()
         self._close_task: asyncio.Task[None] | None = None
-        self._forever: asyncio.Future[None] | None = None
 
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
@@ -174,57 +173,25 @@ class Server(Roster):
     async def serve_forever(self) -> None:
         """Accept connections until it is cancelled or closed; then it is closed."""
         await self.start_serving()
-        self._forever = self.loop.create_future()
         try:
-            await self._forever
+            await self.wait_closed()
         finally:
             self.close()
             await self.wait_closed()
 
     def close(self, close_connections: bool = True, code: int = 1001, reason: str = "") -> None:
         """Stop accepting; close connections with ``code`` unless told not to. Does not wait."""
-        if not self.begin_closing(code, reason):
-            return
-        if self._forever is not None and not self._forever.done():
-            self._forever.set_result(None)
-        if self._close_task is not None:  # it drains
-            self._close_task.cancel()
-        steps = close(self, close_connections)
+        if self.begin_closing(code, reason):
+            if self._close_task is not None:  # it drains
+                self._close_task.cancel()
+            self.start_leaving(close(self, close_connections))
+
+    def start_leaving(self, steps: Draining) -> None:
+        """See :class:`~duplexer.driver.draining.AwaitedLeaver`."""
         self._close_task = self.loop.create_task(self._go(steps))
 
-    async def drain(
-        self, over: float | None = None, *, notice: float = 0.0, code: int = 1012, reason: str = ""
-    ) -> None:
-        """Leave without an outage, and wait until that is done: what a restart is preceded by.
-
-        1. Each :class:`~duplexer.carriers.readiness.Readiness` of ``http=`` answers 503 from now
-           on. For ``notice`` seconds all else goes on: so long a load balancer may need to notice.
-        2. The listening sockets are closed; handshakes under way are refused with 503.
-        3. The connections are closed with ``code`` (1012: service restart) and ``reason``, evenly
-           and with jitter over ``over`` seconds, each between two messages (see
-           :meth:`~duplexer.asyncio.connection.Connection.finish`). By default that takes a second
-           for each ``Limits.drain_rate`` connections, and ``Limits.drain_time`` at most.
-        4. Handlers that have not ended ``Limits.handler_timeout`` seconds later are cancelled.
-
-        ``close()`` ends it at once. Raises ``ValueError`` for times that are none.
-        """
-        steps = drain(self, over, notice, code, reason)
-        if not self.leaving:
-            self.leaving = True
-            self._close_task = self.loop.create_task(self._go(steps))
-        await self.wait_closed()
-        if self._forever is not None and not self._forever.done():
-            self._forever.set_result(None)
-
     async def _go(self, steps: Draining) -> None:
-        answer = None
-        with contextlib.suppress(StopIteration):
-            while True:
-                step = steps.send(answer)
-                if isinstance(step, Pause):
-                    await asyncio.sleep(step.seconds)
-                else:
-                    answer = await self._wait_empty(step.seconds)
+        await follow(steps, asyncio.sleep, self._wait_empty)
         if self._lag is not None:
             self._lag.stop()
         await self.server.wait_closed()
@@ -237,14 +204,12 @@ class Server(Roster):
         return self
 
     async def _wait_empty(self, seconds: float | None) -> bool:
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self.connected:
                     self._empty.clear()
                     await self._empty.wait()
-        except TimeoutError:
-            return False
-        return True
+        return not self.connected
 
     def stop_accepting(self) -> None:
         """See :class:`~duplexer.driver.draining.Leaver`."""
@@ -288,13 +253,6 @@ class Server(Roster):
             await asyncio.wait([task])
         if not task.cancelled():
             task.result()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, exc_type: object, exc: object, tb: object) -> None:
-        self.close()
-        await self.wait_closed()
 
 
 class serve(ServeBase):  # noqa: N801 - a verb, as in ``websockets``

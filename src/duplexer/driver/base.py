@@ -7,10 +7,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from duplexer.core.closing import State
+from duplexer.core.session import check_close
 from duplexer.driver.admission import renew
+from duplexer.driver.finishing import Finishing
 from duplexer.driver.lanes import Lanes
 from duplexer.driver.observing import Traffic
-from duplexer.driver.sendqueue import Backlog, SendQueue
+from duplexer.driver.sendqueue import Backlog, SendQueue, put_rest
+from duplexer.driver.streaming import control_payload
+from duplexer.errors import ConcurrencyError, InvalidState
 
 if TYPE_CHECKING:
     from collections import deque
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["AwaitedBase", "ConnectionBase"]
 
 
-class ConnectionBase:
+class ConnectionBase(Finishing):
     """The properties that connections of all fronts have."""
 
     __slots__ = ()
@@ -39,6 +43,7 @@ class ConnectionBase:
         written: int
         _id: uuid.UUID | None
         _addresses: tuple[Any, Any]
+        open_session: Callable[[], Session]
 
     #: the opening handshake's request, ``None`` before there is one
     request: Request | None
@@ -163,6 +168,34 @@ class ConnectionBase:
         :exc:`TypeError` elsewhere.
         """
         return renew(self, token)
+
+    def put_ping(self, data: Any, token: Any, now: float) -> None:
+        """Send a Ping whose answer is ``pong_came(token)``; ``data=None`` chooses its payload."""
+        session = self.open_session()
+        payload = session.new_ping_payload() if data is None else control_payload(data)
+        if session.is_pinging(payload):
+            raise ConcurrencyError("already waiting for a pong with the same data")
+        session.send_ping(payload, token, now)
+
+    def put_pong(self, data: Any) -> None:
+        """Send a Pong that nobody asked for (RFC 6455 5.5.3)."""
+        session = self.open_session()
+        payload = control_payload(data)
+        if not session.is_open:
+            raise session.closed_error()
+        session.send_pong(payload)
+
+    def put_close(self, code: int | None, reason: str, now: float) -> bool:
+        """Send a Close; false if one has been sent before, or can be no more."""
+        session = self.open_session()
+        if self.backlog is not None:
+            check_close(code, reason)
+            put_rest(self)
+        try:
+            session.send_close(code, reason, now)
+        except InvalidState:
+            return False
+        return True
 
     def explain(self) -> str:
         """Who closed, why, the last frame each way, the likely cause and its cure, as text."""

@@ -12,6 +12,7 @@ cdef class Course:
     cdef public bint is_server, lost
     cdef object _stash
     cdef Py_ssize_t _most
+    cdef bint _runs_dry
 
     cpdef Session open_session(self)
     @cython.locals(session=Session, over=bint)

@@ -20,11 +20,9 @@ from duplexer.core import opcodes
 from duplexer.core.closing import Phase
 from duplexer.core.events import PingReceived, PongReceived
 from duplexer.core.prepared import Prepared
-from duplexer.core.session import Session, check_close
+from duplexer.core.session import Session
 from duplexer.driver.base import ConnectionBase
 from duplexer.driver.clock import suspended
-from duplexer.driver.sendqueue import put_rest
-from duplexer.driver.streaming import control_payload
 from duplexer.errors import ConcurrencyError, InvalidState
 
 if TYPE_CHECKING:
@@ -111,6 +109,7 @@ class Course:
         self.lost = False  # the byte stream has ended
         self._stash = b""  # what was read, but has to wait until the application has caught up
         self._most = (1 << 62) if limits.queue_messages is None else limits.queue_messages
+        self._runs_dry = False  # no more messages are to come
 
     # -- the beginning ---------------------------------------------------------------------------
 
@@ -195,6 +194,10 @@ class Course:
             return False
         return session.reading or not session.is_open
 
+    def take_no_more(self) -> None:
+        """See :class:`~duplexer.driver.finishing.Finishing`: Pings and the like are read on."""
+        self._runs_dry = self.open_session().assembler.deaf = True
+
     def _has_caught_up(self, session: Session) -> bool:
         # Reading pays again when a quarter is left: or each message would cost a read.
         inbox = session.inbox
@@ -215,6 +218,8 @@ class Course:
         if self.streaming is not None and reader is not self.streaming:
             raise ConcurrencyError("recv() is called while recv_streaming() is in a message")
         inbox = session.inbox
+        if self._runs_dry and not inbox.count:
+            self.finish_between()  # type: ignore[attr-defined]  # of Finishing
         if self._stash and (not inbox.count or not session.is_open):
             data, self._stash = self._stash, b""
             self.take_in(data, 0, len(data), now)
@@ -251,34 +256,6 @@ class Course:
                 f"{buffered} bytes are buffered already: the peer does not read; "
                 "raise Limits.write_hard or send less"
             )
-
-    def put_ping(self, data: Any, token: Any, now: float) -> None:
-        """Send a Ping whose answer is ``pong_came(token)``; ``data=None`` chooses its payload."""
-        session = self.open_session()
-        payload = session.new_ping_payload() if data is None else control_payload(data)
-        if session.is_pinging(payload):
-            raise ConcurrencyError("already waiting for a pong with the same data")
-        session.send_ping(payload, token, now)
-
-    def put_pong(self, data: Any) -> None:
-        """Send a Pong that nobody asked for (RFC 6455 5.5.3)."""
-        session = self.open_session()
-        payload = control_payload(data)
-        if not session.is_open:
-            raise session.closed_error()
-        session.send_pong(payload)
-
-    def put_close(self, code: int | None, reason: str, now: float) -> bool:
-        """Send a Close; false if one has been sent before, or can be no more."""
-        session = self.open_session()
-        if self.backlog is not None:
-            check_close(code, reason)
-            put_rest(self)
-        try:
-            session.send_close(code, reason, now)
-        except InvalidState:
-            return False
-        return True
 
     def outgoing(self) -> bytes | list[Any]:
         """What is to be written now; empty for nothing. Long payloads are not copied."""

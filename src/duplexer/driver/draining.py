@@ -9,21 +9,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import random
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
 from time import monotonic
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
 
 from duplexer.core.session import check_close
 from duplexer.limits import Limits
 
-__all__ = ["Draining", "Emptied", "Leaver", "Pause", "close", "drain", "duration", "spread"]
+__all__ = [
+    "AwaitedLeaver",
+    "Draining",
+    "Emptied",
+    "Leaver",
+    "Pause",
+    "close",
+    "drain",
+    "duration",
+    "follow",
+    "follow_blocking",
+    "report_unfinished",
+    "spread",
+]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait so many seconds."""
+    """Wait so many seconds; send whether ``close()`` has come meanwhile, if that ends the wait."""
 
     seconds: float
 
@@ -45,6 +59,7 @@ class Leaver(Protocol):
     serving: Any
     logger: Any
     closed_with: tuple[int, str]
+    finishing: tuple[int, str] | None
 
     @property
     def connections(self) -> Iterable[Any]:
@@ -64,7 +79,75 @@ class Leaver(Protocol):
         """Close the connections whose handshake is not done."""
 
     def cancel_handlers(self) -> int:
-        """Cancel those that run; how many that were."""
+        """Cancel those that run, where they can be; how many that were."""
+
+
+async def follow(
+    steps: Draining,
+    pause: Callable[[float], Awaitable[Any]],
+    emptied: Callable[[float | None], Awaitable[bool]],
+) -> None:
+    """Go through ``steps``, for fronts that await."""
+    answer = None
+    with contextlib.suppress(StopIteration):
+        while True:
+            step = steps.send(answer)
+            wait: Any = pause if isinstance(step, Pause) else emptied
+            answer = await wait(step.seconds)
+
+
+class AwaitedLeaver:
+    """What servers of all fronts that await do alike."""
+
+    leaving: bool
+
+    if TYPE_CHECKING:
+        close: Callable[[], None]
+        wait_closed: Callable[[], Awaitable[None]]
+        start_leaving: Callable[[Draining], None]  #: follow the steps, whoever waits for that
+
+    async def drain(
+        self, over: float | None = None, *, notice: float = 0.0, code: int = 1012, reason: str = ""
+    ) -> None:
+        """Leave without an outage, and wait until that is done: what a restart is preceded by.
+
+        1. Each :class:`~duplexer.carriers.readiness.Readiness` of ``http=`` answers 503 from now
+           on. For ``notice`` seconds all else goes on: so long a load balancer may need to notice.
+        2. The listening sockets are closed; handshakes under way are refused with 503.
+        3. The connections are closed with ``code`` (1012: service restart) and ``reason``, evenly
+           and with jitter over ``over`` seconds, each between two messages (see
+           :meth:`~duplexer.driver.finishing.Finishing.finish`). By default that takes a second
+           for each ``Limits.drain_rate`` connections, and ``Limits.drain_time`` at most.
+        4. Handlers that have not ended ``Limits.handler_timeout`` seconds later are cancelled.
+
+        ``close()`` ends it at once. Raises ``ValueError`` for times that are none.
+        """
+        steps = drain(cast("Leaver", self), over, notice, code, reason)
+        if not self.leaving:
+            self.leaving = True
+            self.start_leaving(steps)
+        await self.wait_closed()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, exc_type: object, exc: object, tb: object) -> None:
+        self.close()
+        await self.wait_closed()
+
+
+def follow_blocking(
+    steps: Draining,
+    pause: Callable[[float], bool],
+    emptied: Callable[[float | None], bool],
+) -> None:
+    """Go through ``steps``, for a front that blocks."""
+    answer = None
+    with contextlib.suppress(StopIteration):
+        while True:
+            step = steps.send(answer)
+            wait: Any = pause if isinstance(step, Pause) else emptied
+            answer = wait(step.seconds)
 
 
 def drain(server: Leaver, over: float | None, notice: float, code: int, reason: str) -> Draining:
@@ -77,23 +160,28 @@ def drain(server: Leaver, over: float | None, notice: float, code: int, reason: 
 
 
 def _drain(server: Leaver, over: float | None, notice: float, code: int, reason: str) -> Draining:
-    limits = server.serving.limits
     if server.serving.routes is not None:
         server.serving.routes.leave()
-    yield Pause(notice)
-    server.stop_accepting()
+    if not (yield Pause(notice)):
+        server.stop_accepting()
+        yield from _finish(server, over, code, reason)
+    yield Emptied(server.serving.limits.handler_timeout)
+    if server.begin_closing(code, reason):
+        yield from _close(server, 0.0)
+
+
+def _finish(server: Leaver, over: float | None, code: int, reason: str) -> Draining:
     connections = list(server.connections)
     start = monotonic()
-    for moment, connection in spread(connections, duration(len(connections), over, limits)):
+    seconds = duration(len(connections), over, server.serving.limits)
+    for moment, connection in spread(connections, seconds):
         delay = start + moment - monotonic()
-        if delay > 0:
-            yield Pause(delay)
+        if delay > 0 and (yield Pause(delay)):
+            return
         connection.finish(code, reason)
+    server.finishing = (code, reason)
     for connection in list(server.connections):  # some handshakes were about to end
         connection.finish(code, reason)
-    yield Emptied(limits.handler_timeout)
-    server.begin_closing(code, reason)
-    yield from _close(server, 0.0)
 
 
 def close(server: Leaver, close_connections: bool = True) -> Draining:
@@ -125,10 +213,15 @@ def _close(server: Leaver, patience: float | None) -> Draining:
         )
     if (yield Emptied(server.serving.limits.close_timeout)):
         return
-    left = list(server.connections)
-    server.logger.error("%d handlers go on though they were cancelled", len(left))
-    for connection in left:
+    report_unfinished(server)
+    for connection in list(server.connections):
         connection.abort()
+
+
+def report_unfinished(server: Leaver) -> None:
+    """Name in the log whose handlers go on."""
+    names = ", ".join(map(str, server.connections))
+    server.logger.error("handlers have not finished: %s", names)
 
 
 T = TypeVar("T")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Finishing"]
 
-#: Seconds until ``finish()`` looks again whether a message that is read in pieces has ended.
-_LOOK_AGAIN = 0.05
-
 
 class Finishing:
     """Gives a connection ``finish()``."""
@@ -24,16 +22,20 @@ class Finishing:
     if TYPE_CHECKING:
         session: Session | None
         streaming: Any
-        listener: Any
-        receiver: Any
         start_close: Callable[..., None]
-        stop_reading: Callable[[], None]  #: until the connection closes
-        call_later: Callable[[float, Callable[[], None]], None]
+        is_receiving: Callable[[], Any]
+        #: let no more messages come to the handler; who asks when there is none is told to
+        #: ``finish_between()``
+        take_no_more: Callable[[], None]
 
+    #: who is called with messages, in place of one who asks for them
+    listener: Any = None
     #: code and reason of the Close that ``finish()`` was called for
     finishing: tuple[int | None, str] | None = None
     #: messages that ``dispatch()`` has begun to handle; with the last of them it looks again
     at_work: int = 0
+    #: held while the connection is changed, where there are threads
+    mutex: Any = contextlib.nullcontext()
 
     def finish(self, code: int | None = 1012, reason: str = "") -> None:
         """Close between two messages: who handles one finishes it first, its answer included.
@@ -44,17 +46,22 @@ class Finishing:
         handler that never asks for a message again has to be closed by ``close()``.
         """
         check_close(code, reason)
+        with self.mutex:
+            self.finishing = (code, reason)  # type: ignore[misc]  # front: has a __dict__
+            self.look_again()
+
+    def look_again(self) -> None:
+        """It is to finish, and something has changed; the mutex is held."""
         session = self.session
         if session is None or not session.is_open:
-            self.start_close(code, reason)
-            return
-        self.finishing = (code, reason)  # type: ignore[misc]  # front: has a __dict__
-        if self.streaming is not None:  # within a message: its rest is needed
-            self.call_later(_LOOK_AGAIN, self._look_again)
+            assert self.finishing is not None
+            self.begin_close(*self.finishing)
+        elif self.streaming is not None and session.assembler.opcode:
+            pass  # the rest of the message is needed: who takes the last of it looks again
         elif self._is_between_messages(session):
             self.finish_between()
         else:
-            self.stop_reading()
+            self.take_no_more()
 
     def finish_between(self) -> bool:
         """The handler asks for a message, and there is none: close if that was waited for."""
@@ -62,16 +69,16 @@ class Finishing:
         if self.finishing is None or session is None or not session.is_open or self.at_work:
             return False
         session.assembler.deaf = True  # to what the peer says before it has read our Close
-        self.start_close(*self.finishing)
+        self.begin_close(*self.finishing)
         return True
+
+    def begin_close(self, code: int | None, reason: str) -> None:
+        """``start_close()``, for who holds the mutex."""
+        self.start_close(code, reason)
 
     def _is_between_messages(self, session: Session) -> bool:
         # As far as can be told: a handler says nothing until it asks for the next one.
         if session.inbox.count or self.at_work:
             return False
         never = not session.assembler.serial  # no message has ever come
-        return never or self.listener is not None or self.receiver is not None
-
-    def _look_again(self) -> None:
-        if self.finishing is not None and self.session is not None and self.session.is_open:
-            self.finish(*self.finishing)
+        return never or self.listener is not None or bool(self.is_receiving())

@@ -98,9 +98,8 @@ class Lanes:
         self.running += n
         connection = self._connection
         connection.at_work = self.running  # whoever closes between two messages waits for them
-        finishing = getattr(connection, "finishing", None)
-        if not self.running and finishing is not None:
-            connection.finish(*finishing)
+        if not self.running and connection.finishing is not None:
+            connection.finish(*connection.finishing)
 
 
 def raise_outcome(connection: Any, errors: BaseExceptionGroup | None = None) -> None:

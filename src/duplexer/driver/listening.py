@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import selectors
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,12 @@ from duplexer.driver.sockopts import set_options
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from duplexer.limits import Limits
     from duplexer.policy.guard import Guard
 
-__all__ = ["PAUSE", "Shortage", "check_place", "listening_sockets"]
+__all__ = ["PAUSE", "Shortage", "check_place", "listening_sockets", "those_waiting"]
 
 #: The process or the system has run out of something that others may give back.
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -89,6 +90,16 @@ def listening_sockets(
             one.close()
         raise
     return found
+
+
+def those_waiting(sock: Any, limits: Limits) -> Iterator[int]:
+    """As often as somebody waits to be accepted at ``sock``, up to ``Limits.backlog`` times."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(sock, selectors.EVENT_READ)
+        for number in range(limits.backlog):
+            if not selector.select(0):
+                return
+            yield number
 
 
 def _addresses(host: str | Sequence[str] | None, port: int, family: int) -> list[tuple[int, Any]]:

@@ -42,6 +42,8 @@ class Roster:
         self.closing = False
         #: the code and the reason for those who come too late
         self.closed_with = (1001, "")
+        #: the same, once all others have been told to finish
+        self.finishing: tuple[int, str] | None = None
 
     @property
     def connections(self) -> set[Any]:
@@ -76,6 +78,8 @@ class Roster:
         self.opening.discard(connection)
         self.admitted.discard(connection)
         self.connected.add(connection)
+        if self.finishing is not None:
+            connection.finish(*self.finishing)
 
     def forget(self, connection: Any) -> None:
         """``connection`` has ended, and so has its handler; or it has never been opened."""
@@ -86,6 +90,15 @@ class Roster:
                 self.guard.strike("first_message_timeout")
         for group in (self.opening, self.admitted, self.connected):
             group.discard(connection)
+
+    def drop_opening(self) -> None:
+        """See :class:`~duplexer.driver.draining.Leaver`."""
+        for connection in list(self.opening):
+            connection.abort()
+
+    def cancel_handlers(self) -> int:
+        """See :class:`~duplexer.driver.draining.Leaver`: a thread cannot be ended from outside."""
+        return 0
 
     def begin_closing(self, code: int, reason: str) -> bool:
         """From now on nobody comes in; false if that is nothing new.

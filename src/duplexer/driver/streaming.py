@@ -77,7 +77,7 @@ class Pieces:
         session = connection.open_session()
         if connection.streaming is not None or connection.is_receiving():
             raise ConcurrencyError("recv_streaming() is called while another task is receiving")
-        if not session.inbox.count:
+        if not session.inbox.count and connection.finishing is None:
             session.assembler.streaming = True
             session.assembler.flush_piece()
         connection.streaming = self.reader
@@ -87,15 +87,20 @@ class Pieces:
         session = self._connection.open_session()
         if not self.delivered and not isinstance(session.inbox.first, Piece):
             session.assembler.streaming = False
-            self._connection.streaming = None
+            self._let_go()
 
     def leave(self) -> None:
         """Read no more; the rest of the message is discarded."""
         if self._connection.streaming is not self.reader:
             return
-        self._connection.streaming = None
         if not self.finished:
             self._connection.open_session().assembler.abandon()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._connection.streaming = None
+        if self._connection.finishing is not None:  # it has waited for the end of this one
+            self._connection.look_again()
 
     def take(self, message: Any) -> str | bytes | None:
         """What to hand out of what came; ``None`` for nothing: see whether it is ``finished``."""

@@ -231,7 +231,7 @@ class Connection(Pump, ConnectionBase):
                 with self.mutex:
                     fragments.put(piece)
                     mark = self.push(True)
-                self.finish(mark)
+                self.wait_written(mark)
             with self.mutex:
                 fragments.end()
                 mark = self.push(True)
@@ -247,7 +247,7 @@ class Connection(Pump, ConnectionBase):
                 if self.detour:
                     self.settle_now()
                 self.changed.notify_all()
-        self.finish(mark)
+        self.wait_written(mark)
 
     def ping(self, data: Any = None) -> Pong:
         """Send a Ping; ``wait()`` on what it gives back for the Pong.
@@ -287,7 +287,8 @@ class Connection(Pump, ConnectionBase):
         sends an empty Close. ``reason`` is at most 123 bytes of UTF-8 (RFC 6455 5.5.1). It takes
         no longer than ``close_timeout``. Another thread's ``recv()`` is woken up by it.
         """
-        self._start_close(code, reason, attended=True)
+        with self.mutex:
+            self.begin_close(code, reason, True)
         try:
             self.wait_closed()
         except BaseException:  # Ctrl-C
@@ -296,16 +297,17 @@ class Connection(Pump, ConnectionBase):
 
     def start_close(self, code: int | None = 1000, reason: str = "") -> None:
         """Send a Close without waiting for what follows."""
-        self._start_close(code, reason, attended=False)
-
-    def _start_close(self, code: int | None, reason: str, *, attended: bool) -> None:
         with self.mutex:
-            now = monotonic()
-            if self.session is None:
-                self.drop()
-            else:
-                self.put_close(code, reason, now)
-                self.settle(now, False, attended)
+            self.begin_close(code, reason)
+
+    def begin_close(self, code: int | None, reason: str, attended: bool = False) -> None:
+        """``start_close()``, for who holds the mutex."""
+        now = monotonic()
+        if self.session is None:
+            self.drop()
+        else:
+            self.put_close(code, reason, now)
+            self.settle(now, False, attended)
 
     def wait_closed(self, timeout: float | None = None) -> bool:
         """Wait until the connection is closed, by whomever; false after ``timeout`` seconds."""

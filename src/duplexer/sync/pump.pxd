@@ -52,4 +52,4 @@ cdef class Pump(Passage):
     cpdef object _next(self, object reader, double now)
     @cython.locals(session=Session, wire=Wire)
     cpdef object push(self, bint attended=*)
-    cpdef finish(self, object mark)
+    cpdef wait_written(self, object mark)

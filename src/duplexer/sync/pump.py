@@ -486,7 +486,7 @@ class Pump(Passage):
             self.put(message, text, compress)
             mark = self.push(True)
         if mark:
-            self.finish(mark)
+            self.wait_written(mark)
 
     def send_around(self, message: Any, text: bool | None, compress: bool | None) -> bool:
         """What to do first while ``detour`` is set; true if that has sent it."""
@@ -505,7 +505,7 @@ class Pump(Passage):
         raise NotImplementedError
 
     def push(self, attended: bool = False) -> int:
-        """Write what was put: 0 if the kernel took all, otherwise a mark for ``finish()``."""
+        """Write what was put: 0 if the kernel took all, otherwise a mark for ``wait_written()``."""
         wire, session = self.wire, self.open_session()
         if not (wire.pending or wire.torn):
             self._amid = True
@@ -522,7 +522,7 @@ class Pump(Passage):
             raise session.closed_error()
         return wire.total if wire.pending else 0
 
-    def finish(self, mark: int) -> None:
+    def wait_written(self, mark: int) -> None:
         """Wait until what ``push()`` could not write has been written."""
         try:
             if mark:

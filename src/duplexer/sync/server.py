@@ -8,16 +8,18 @@ import inspect
 import selectors
 import socket
 import threading
+from collections.abc import Iterator
 from math import inf
 from time import monotonic
 from typing import Any, Self
 
 from duplexer.driver.accept import open_server
 from duplexer.driver.basic_auth import basic_auth
+from duplexer.driver.draining import close, drain, follow_blocking, report_unfinished
 from duplexer.driver.fanning import broadcast
 from duplexer.driver.handling import close_code_after, report_refusal
 from duplexer.driver.introducing import introduce
-from duplexer.driver.listening import PAUSE, Shortage, check_place, listening_sockets
+from duplexer.driver.listening import PAUSE, Shortage, check_place, listening_sockets, those_waiting
 from duplexer.driver.roster import Roster, RosterEntry
 from duplexer.driver.serving import ServeBase
 from duplexer.driver.tls import TlsLayer
@@ -96,6 +98,7 @@ class Server(ServeBase, Roster):
         self._gate.acquire()
         self._local = threading.local()  # for each handler its connection
         self._surroundings = contextvars.copy_context()  # what handlers see
+        self._drains = threading.RLock()  # a signal handler may come meanwhile
         self._acceptor: threading.Thread | None = None
         self._bell, self._ear = socket.socketpair()
         try:
@@ -122,14 +125,15 @@ class Server(ServeBase, Roster):
 
     def is_serving(self) -> bool:
         """Whether it accepts connections."""
-        return self._acceptor is not None and not self.closing
+        return self._acceptor is not None and bool(self.sockets)
 
     def start_serving(self) -> None:
         """Start accepting connections, in a thread."""
         with self._changed:
-            if self._acceptor is None and not self.closing:
-                self._acceptor = threading.Thread(target=self._accept_all, daemon=True)
-                self._acceptor.name = "duplexer-acceptor"
+            if self._acceptor is None and self.sockets:
+                self._acceptor = threading.Thread(
+                    None, self._accept_all, "duplexer-acceptor", (self.sockets,), daemon=True
+                )
                 self._acceptor.start()
 
     def serve_forever(self) -> None:
@@ -143,38 +147,82 @@ class Server(ServeBase, Roster):
 
     def close(self, close_connections: bool = True, code: int = 1001, reason: str = "") -> None:
         """Stop accepting; close connections with ``code`` unless told not to. Does not wait."""
+        if self.begin_closing(code, reason):
+            next(close(self, close_connections))  # what follows is for who waits
+
+    def drain(
+        self, over: float | None = None, *, notice: float = 0.0, code: int = 1012, reason: str = ""
+    ) -> None:
+        """Leave without an outage, and wait for that: see ``drain()`` of asyncio's ``Server``.
+
+        It blocks until that is done; ``close()`` in another thread, or in a signal handler, ends
+        it at once. Handlers that do not end in time are named in the log and lose their
+        connections: a thread cannot be ended from outside. A signal handler may call it where the
+        main thread is in ``serve_forever()``; everywhere else let it start a thread for that.
+        """
+        steps = drain(self, over, notice, code, reason)
+        with self._apart(), self._drains:
+            if not self.leaving:
+                self.leaving = True
+                follow_blocking(steps, self._pause_unless_closing, self._wait_empty)
+
+    def _pause_unless_closing(self, timeout: float) -> bool:
         with self._changed:
-            if not self.begin_closing(code, reason):
-                return
+            return self._changed.wait_for(lambda: self.closing, timeout)
+
+    def _wait_empty(self, timeout: float | None) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: not self.connected - self._waiting, timeout)
+
+    def begin_closing(self, code: int, reason: str) -> bool:
+        """See :class:`~duplexer.driver.roster.Roster`."""
+        with self._changed:
+            begins = super().begin_closing(code, reason)
             self._changed.notify_all()
-        self._gate.release()
-        self._bell.send(b"!")
+        if begins:
+            self._gate.release()
+        return begins
+
+    def stop_accepting(self) -> None:
+        """See :class:`~duplexer.driver.draining.Leaver`."""
+        with self._changed:
+            self.most = 0
+            sockets, self.sockets = self.sockets, ()
+            self._changed.notify_all()
+        if not sockets:
+            return
         if self._acceptor is not None:
+            self._bell.send(b"!")
             # It waits for nobody, unless a signal handler is here and has interrupted its thread.
             self._acceptor.join(PAUSE)
-        for sock in (*self.sockets, self._bell, self._ear):
+            sockets = ()  # those are its own to close
+        for sock in (*sockets, self._bell, self._ear):
             sock.close()
-        self.sockets = ()
+
+    def drop_opening(self) -> None:
+        """See :class:`~duplexer.driver.draining.Leaver`."""
         for connection in list(self.opening):
             connection.wire.shutdown(socket.SHUT_RDWR)
-        if close_connections:
-            for connection in self.connections:
-                connection.start_close(code, reason)
 
     def wait_closed(self, timeout: float | None = None) -> bool:
         """Wait until it is closed and all handlers have finished; false after ``timeout``.
 
         A handler that calls this waits for the others.
         """
+        with self._apart() as mine, self._changed:
+            return self._changed.wait_for(lambda: self._is_over(mine), timeout)
+
+    @contextlib.contextmanager
+    def _apart(self) -> Iterator[Any]:
+        # A handler that waits for all others is not waited for by them.
         mine: Any = getattr(self._local, "connection", None)
         with self._changed:
-            if mine is not None:
-                self._waiting.add(mine)
-                self._changed.notify_all()
-            try:
-                return self._changed.wait_for(lambda: self._is_over(mine), timeout)
-            finally:
-                self._waiting.discard(mine)
+            self._waiting |= {mine} - {None}
+            self._changed.notify_all()
+        try:
+            yield mine
+        finally:
+            self._waiting.discard(mine)
 
     def _is_over(self, mine: ServerConnection | None) -> bool:
         left = self.connected if mine is None else self.connected - self._waiting
@@ -194,8 +242,7 @@ class Server(ServeBase, Roster):
         self.close(True, code, reason)
         timeout = self.limits.close_timeout
         if not self.wait_closed(None if timeout is None else 2 * timeout):
-            left = ", ".join(map(str, self.connections))
-            self.logger.warning("handlers have not finished: %s", left)
+            report_unfinished(self)
 
     def __enter__(self) -> Self:
         self.start_serving()
@@ -206,24 +253,27 @@ class Server(ServeBase, Roster):
 
     # -- connections -----------------------------------------------------------------------------
 
-    def _accept_all(self) -> None:
-        with selectors.DefaultSelector() as selector:
-            for sock in (*self.sockets, self._ear):
-                selector.register(sock, selectors.EVENT_READ)
-            while not self.closing:
+    def _accept_all(self, sockets: tuple[Any, ...]) -> None:
+        with selectors.DefaultSelector() as selector, contextlib.ExitStack() as closing:
+            selector.register(self._ear, selectors.EVENT_READ)
+            for sock in sockets:
+                selector.register(closing.enter_context(sock), selectors.EVENT_READ)
+            while self.sockets:
                 for key, _ in selector.select():
                     if key.fileobj is not self._ear:
                         self._accept(key.fileobj)
+            if not self.closing and "sock" not in self.own:  # that may be another process's as well
+                for sock in sockets:
+                    for _ in those_waiting(sock, self.limits):
+                        self._accept(sock)
+
+    def _has_room(self) -> bool:
+        return len(self.opening) + len(self.connected) < self.limits.max_threads
 
     def _accept(self, sock: Any) -> None:
         with self._changed:  # for room
-            self._changed.wait_for(
-                lambda: (
-                    self.closing
-                    or len(self.opening) + len(self.connected) < self.limits.max_threads
-                )
-            )
-            if self.closing:
+            self._changed.wait_for(lambda: not self.sockets or self._has_room())
+            if self.closing or not self._has_room():
                 return
         try:
             accepted, _ = sock.accept()
@@ -256,7 +306,7 @@ class Server(ServeBase, Roster):
     def _pause(self, error: Exception) -> None:
         self._shortage.met(error)
         with self._changed:
-            self._changed.wait_for(lambda: self.closing, PAUSE)
+            self._changed.wait_for(lambda: not self.sockets, PAUSE)
 
     def _live(self, connection: ServerConnection) -> None:
         try:

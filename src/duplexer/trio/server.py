@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Generator, Iterable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import trio
 
 from duplexer.driver.accept import open_server
+from duplexer.driver.draining import AwaitedLeaver, close, follow
 from duplexer.driver.fanning import fan_out
 from duplexer.driver.handling import close_code_after, report_refusal
 from duplexer.driver.introducing import introduce
-from duplexer.driver.listening import PAUSE, Shortage, check_place, listening_sockets
+from duplexer.driver.listening import PAUSE, Shortage, check_place, listening_sockets, those_waiting
 from duplexer.driver.observing import LAG_INTERVAL
 from duplexer.driver.roster import Roster, RosterEntry
 from duplexer.driver.serving import ServeBase
@@ -22,6 +23,7 @@ from duplexer.trio.opening import Exchange, cause_of, hidden_nursery, seconds
 
 if TYPE_CHECKING:
     from duplexer.core.prepared import Prepared
+    from duplexer.driver.draining import Draining
 
 __all__ = ["Server", "ServerConnection", "broadcast", "serve", "unix_serve"]
 
@@ -32,37 +34,36 @@ class ServerConnection(RosterEntry, Connection):
     def __init__(self, server: Server, stream: Any) -> None:
         super().__init__(stream, server.base.limits, server.base.logger, server=True)
         self.server = server
+        self.handling = trio.CancelScope()
 
 
-class Server(Roster):
+class Server(AwaitedLeaver, Roster):
     """A running server. Leaving it as an async context manager closes it."""
 
     def __init__(self, base: serve, listeners: list[Any]) -> None:
         super().__init__(base.limits.max_connections, base.serving.guard)
-        self.base = base
+        self.base, self.serving, self.logger = base, base.serving, base.logger
         self.listeners = listeners
         self._make_connection = base.create_connection or ServerConnection
-        self._accepting = trio.CancelScope()
+        self._accepting, self._draining = trio.CancelScope(), trio.CancelScope()
         self._left = trio.lowlevel.ParkingLot()  # those who wait for connections to go
         self._finished = trio.Event()
 
     @property
     def sockets(self) -> tuple[Any, ...]:
         """The listening sockets; empty once it is closed."""
-        if self.closing:
-            return ()
         plain = (getattr(one, "transport_listener", one) for one in self.listeners)
         return tuple(one.socket for one in plain if isinstance(one, trio.SocketListener))
 
     def is_serving(self) -> bool:
         """Whether it accepts connections."""
-        return not self.closing
+        return bool(self.listeners)
 
     async def run(self, task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED) -> None:
         """Accept connections until it is closed, and wait for the last of them."""
         try:
-            async with hidden_nursery() as nursery:
-                handlers = self.base.own.get("handler_nursery") or nursery
+            async with hidden_nursery() as self._nursery:
+                handlers = self.base.own.get("handler_nursery") or self._nursery
                 with self._accepting:
                     async with hidden_nursery() as accepting:
                         for listener in self.listeners:
@@ -72,11 +73,12 @@ class Server(Roster):
                 while self.opening or self.connected:
                     await self._left.park()
         finally:
-            self.closing = True
+            self.closing = self.leaving = True
+            self.listeners = []
             self._finished.set()
 
     async def _watch_lag(self) -> None:
-        observer = self.base.serving.observer
+        observer = self.serving.observer
         while observer is not None:
             due = trio.current_time() + LAG_INTERVAL
             await trio.sleep_until(due)
@@ -91,14 +93,35 @@ class Server(Roster):
 
     def close(self, close_connections: bool = True, code: int = 1001, reason: str = "") -> None:
         """Stop accepting; close connections with ``code`` unless told not to. Does not wait."""
-        if not self.begin_closing(code, reason):
-            return
+        if self.begin_closing(code, reason):
+            self._draining.cancel()
+            next(close(self, close_connections))  # what follows is for who waits
+
+    def start_leaving(self, steps: Draining) -> None:
+        """See :class:`~duplexer.driver.draining.AwaitedLeaver`."""
+        self._nursery.start_soon(self._drain, steps)
+
+    async def _drain(self, steps: Draining) -> None:
+        with self._draining:
+            await follow(steps, trio.sleep, self._wait_empty)
+
+    async def _wait_empty(self, bound: float | None) -> bool:
+        with trio.move_on_after(seconds(bound)):
+            while self.connected:
+                await self._left.park()
+        return not self.connected
+
+    def stop_accepting(self) -> None:
+        """See :class:`~duplexer.driver.draining.Leaver`."""
+        self.most = 0
+        self.listeners = []
         self._accepting.cancel()
-        for connection in list(self.opening):
-            connection.abort()
-        if close_connections:
-            for connection in list(self.connected):
-                connection.start_close(code, reason)
+
+    def cancel_handlers(self) -> int:
+        """See :class:`~duplexer.driver.draining.Leaver`."""
+        for connection in self.connected:
+            connection.handling.cancel()
+        return len(self.connected)
 
     async def wait_closed(self) -> None:
         """Wait until all connections are closed and their handlers have finished."""
@@ -111,24 +134,27 @@ class Server(Roster):
         self.close(close_connections, code, reason)
         await self.wait_closed()
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, exc_type: object, exc: object, tb: object) -> None:
-        await self.aclose()
-
     async def _accept_all(self, listener: Any, handlers: trio.Nursery) -> None:
-        shortage = Shortage(self.guard, self.base.logger)
+        shortage = Shortage(self.guard, self.logger)
         async with listener:
-            while True:
-                try:
-                    stream = await listener.accept()
-                except OSError as exc:
-                    shortage.met(exc)
-                    await trio.sleep(PAUSE)
-                else:
-                    shortage.over()
-                    handlers.start_soon(self._accepted, stream)
+            try:
+                while True:
+                    try:
+                        stream = await listener.accept()
+                    except OSError as exc:
+                        shortage.met(exc)
+                        await trio.sleep(PAUSE)
+                    else:
+                        shortage.over()
+                        handlers.start_soon(self._accepted, stream)
+            finally:
+                if self.leaving and not self.closing and self.base.own.get("listeners") is None:
+                    await self._accept_rest(listener, handlers)
+
+    async def _accept_rest(self, listener: Any, handlers: trio.Nursery) -> None:
+        with trio.move_on_after(PAUSE, shield=True), contextlib.suppress(OSError):
+            for _ in those_waiting(listener.socket, self.base.limits):
+                handlers.start_soon(self._accepted, await listener.accept())
 
     async def _accepted(self, stream: Any) -> None:
         try:
@@ -154,7 +180,7 @@ class Server(Roster):
             if opened:
                 await self._live(connection)
         except Exception as exc:
-            self.base.logger.error("connection failed", exc_info=exc)
+            self.logger.error("connection failed", exc_info=exc)
         finally:
             self.forget(connection)
             self._left.unpark_all()
@@ -168,14 +194,14 @@ class Server(Roster):
         try:
             with trio.CancelScope(deadline=until) as limit:
                 raw = stream.transport_stream if secure else stream
-                introducing = introduce(connection, self.base.serving.introducers)
+                introducing = introduce(connection, self.serving.introducers)
                 await Exchange(raw, limits).run(introducing)
                 if secure:
                     await stream.do_handshake()
             if limit.cancelled_caught:
                 self.guard.strike("open_timeout")
                 return False
-            steps = open_server(connection, self.base.serving, secure=secure)
+            steps = open_server(connection, self.serving, secure=secure)
             outcome = await Exchange(stream, limits, until).run(steps)
         except Exception as exc:  # noqa: BLE001 - it is reported
             report_refusal(connection, cause_of(exc))
@@ -194,7 +220,8 @@ class Server(Roster):
                 connection.start_close(*self.closed_with)
             else:
                 try:
-                    await self.base.handler(connection)
+                    with connection.handling:
+                        await self.base.handler(connection)
                     code = 1000
                 except Exception as exc:  # noqa: BLE001 - the user's code: it is logged
                     code = close_code_after(connection, exc)

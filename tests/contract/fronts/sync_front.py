@@ -336,5 +336,8 @@ class Serving:
     def close(self, *args: Any, **kwargs: Any) -> None:
         self.server.close(*args, **kwargs)
 
+    async def drain(self, *args: Any, **kwargs: Any) -> None:
+        await self.front.thread(self.server.drain, *args, **kwargs)
+
     async def wait_closed(self) -> None:
         await self.front.thread(self.server.wait_closed)

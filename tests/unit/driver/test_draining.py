@@ -10,7 +10,17 @@ from typing import Any
 
 import pytest
 
-from duplexer.driver.draining import Emptied, Pause, close, drain, duration, spread
+from duplexer.driver import draining
+from duplexer.driver.draining import (
+    Emptied,
+    Pause,
+    close,
+    drain,
+    duration,
+    follow,
+    follow_blocking,
+    spread,
+)
 from duplexer.limits import Limits
 from duplexer.policy.guard import Guard
 
@@ -59,11 +69,16 @@ class Server:
         )
         self.logger = logging.getLogger("test")
         self.closed_with = (1001, "")
+        self.closing = False
+        self.finishing: Any = None
         self.connections = {Connection(name, self) for name in connections}
 
     def begin_closing(self, code: int, reason: str) -> bool:
-        self.closed_with = (code, reason)
-        return True
+        if not self.closing:
+            self.closing = True
+            self.closed_with = (code, reason)
+            return True
+        return False
 
     def stop_accepting(self) -> None:
         self.told.append("stop accepting")
@@ -133,3 +148,69 @@ def test_connections_that_may_go_on_have_no_bound() -> None:
 def test_what_is_refused_at_once(wrong: Any) -> None:
     with pytest.raises(ValueError):
         drain(Server(), *wrong, "")
+
+
+def test_connections_are_finished_evenly_and_with_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(draining, "monotonic", lambda: now[0])
+    server = Server(*map(str, range(50)))
+    moments = []
+    seen = 0
+    for step in drain(server, 5.0, 0.0, 1012, ""):
+        moments += [now[0] - 100] * (len(finished(server)) - seen)
+        seen = len(finished(server))
+        if isinstance(step, Emptied):
+            break
+        now[0] += step.seconds
+    moments = moments[:50]  # in the end all are told once more
+    assert [int(moment / 0.1 + 1e-9) for moment in moments] == list(range(50))
+    gaps = {round(after - before, 3) for before, after in itertools.pairwise(moments)}
+    assert len(gaps) > 10  # by chance, not in step
+    assert set(finished(server)[:50]) == {f"finish {number} 1012 " for number in range(50)}
+
+
+def finished(server: Server) -> list[str]:
+    return [each for each in server.told if each.startswith("finish")]
+
+
+def test_who_closes_meanwhile_ends_the_pauses() -> None:
+    server = Server("a")
+    steps = drain(server, 3600.0, 3600.0, 1012, "")
+    assert next(steps) == Pause(3600.0)
+    server.begin_closing(1001, "")
+    assert steps.send(True) == Emptied(7)  # for the handlers
+    with pytest.raises(StopIteration):
+        steps.send(False)
+    assert server.closed_with == (1001, "")
+    assert server.told == ["not ready"]
+
+
+def test_who_has_come_in_last_is_told_too() -> None:
+    server = Server()
+    steps = drain(server, 0.0, 0.0, 1012, "later")
+    next(steps)
+    assert server.finishing is None
+    assert next(steps) == Emptied(7)
+    assert server.finishing == (1012, "later")
+
+
+async def test_following_the_steps_by_awaiting_and_by_blocking() -> None:
+    waited: list[Any] = []
+
+    async def pause(seconds: float) -> None:
+        waited.append(("pause", seconds))
+
+    async def emptied(seconds: float | None) -> bool:
+        waited.append(("emptied", seconds))
+        return True
+
+    await follow(close(Server(), False), pause, emptied)
+    await follow(drain(Server(), 0.0, 2.0, 1012, ""), pause, emptied)
+    assert waited == [("emptied", None), ("pause", 2.0), ("emptied", 7), ("emptied", 0.0)]
+    waited.clear()
+    follow_blocking(
+        drain(Server(), 0.0, 2.0, 1012, ""),
+        lambda seconds: bool(waited.append(("pause", seconds))),
+        lambda seconds: not waited.append(("emptied", seconds)),
+    )
+    assert waited == [("pause", 2.0), ("emptied", 7), ("emptied", 0.0)]

@@ -317,3 +317,156 @@ def test_a_connection_that_cannot_be_made_does_not_stop_the_server(
             ws.send("x")
             assert ws.recv() == "x"
     assert "not today" in caplog.text
+
+
+def busy_until(gate: threading.Event) -> Any:
+    def handler(ws: Any) -> None:
+        for message in ws:
+            begun.set()
+            gate.wait(40)
+            ws.send(message)
+
+    begun = threading.Event()
+    return handler, begun
+
+
+def test_draining_from_a_thread_ends_serving_for_ever() -> None:
+    gate = threading.Event()
+    handler, begun = busy_until(gate)
+    server = serve(handler, "127.0.0.1", 0)
+    running = Background(server.serve_forever)
+    with connect(f"ws://127.0.0.1:{server.socket.getsockname()[1]}/", proxy=None) as ws:
+        ws.send("x")
+        assert begun.wait(40)
+        (connection,) = server.connections
+        draining = Background(server.drain, 0.0)
+        until(lambda: connection.finishing)
+        assert not server.is_serving() and running.is_alive()
+        gate.set()
+        assert ws.recv(timeout=40) == "x"
+        assert ws.wait_closed(40)
+        assert ws.close_code == 1012
+        draining.outcome()
+        running.outcome()
+
+
+def test_a_signal_handler_may_drain() -> None:
+    server = serve(echo, "127.0.0.1", 0)
+    uri = f"ws://127.0.0.1:{server.socket.getsockname()[1]}/"
+    server.start_serving()
+    before = signal.signal(signal.SIGUSR1, lambda *_: server.drain(0.0))
+    try:
+        with connect(uri, proxy=None) as ws:
+
+            def tell() -> None:
+                until(lambda: server.connections)
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+            telling = Background(tell)
+            server.serve_forever()
+            telling.outcome()
+            assert ws.wait_closed(40)
+            assert ws.close_code == 1012
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_second_signal_ends_a_drain() -> None:
+    server = serve(echo, "127.0.0.1", 0)
+    uri = f"ws://127.0.0.1:{server.socket.getsockname()[1]}/"
+    server.start_serving()
+    signals = [lambda: server.drain(notice=3600), server.close]
+    before = signal.signal(signal.SIGUSR1, lambda *_: signals.pop(0)())
+    try:
+        with connect(uri, proxy=None) as ws:
+
+            def tell() -> None:
+                main = threading.main_thread().ident or 0
+                until(lambda: server.connections)
+                signal.pthread_kill(main, signal.SIGUSR1)
+                until(lambda: server.leaving)
+                signal.pthread_kill(main, signal.SIGUSR1)
+
+            telling = Background(tell)
+            server.serve_forever()
+            telling.outcome()
+            assert ws.wait_closed(40)
+            assert ws.close_code == 1001
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_handlers_that_do_not_end_are_named_when_it_has_drained(caplog: Any) -> None:
+    gate = threading.Event()
+    handler, begun = busy_until(gate)
+    limits = Limits(handler_timeout=0.05, close_timeout=0.05)
+    with serve(handler, "127.0.0.1", 0, limits=limits) as server:
+        with connect(f"ws://127.0.0.1:{server.socket.getsockname()[1]}/", proxy=None) as ws:
+            ws.send("x")
+            assert begun.wait(40)
+            Background(server.drain, 0.0).outcome()
+            assert ws.wait_closed(40)
+            (connection,) = server.connections
+            assert f"handlers have not finished: <{type(connection).__name__}" in caplog.text
+            assert connection.lost
+        gate.set()
+        assert server.wait_closed(40)
+
+
+def test_a_handler_may_drain(serving: Serving) -> None:
+    def handler(ws: Any) -> None:
+        for _ in ws:
+            ws.server.drain(0.0)
+            ws.send("done")
+
+    with serving(handler, limits=Limits(handler_timeout=None)) as (_, uri):
+        with connect(uri, proxy=None) as one, connect(uri, proxy=None) as other:
+            one.send("leave")
+            assert other.wait_closed(40)
+            assert one.wait_closed(40)
+            assert other.close_code == one.close_code == 1012
+
+
+def test_what_the_acceptor_has_not_come_to_is_answered(serving: Serving, monkeypatch: Any) -> None:
+    gate, stuck = threading.Event(), threading.Event()
+    handler, begun = busy_until(gate)
+    with serving(handler) as (server, uri), connect(uri, proxy=None) as ws:
+        ws.send("x")
+        assert begun.wait(40)
+        accept = server._accept
+
+        def late(sock: Any) -> None:
+            stuck.set()
+            until(lambda: not server.sockets)
+            accept(sock)
+
+        monkeypatch.setattr(server, "_accept", late)
+        peers = [Raw.dial(server.socket.getsockname(), handshake=False) for _ in range(3)]
+        assert stuck.wait(40)
+        draining = Background(server.drain, 0.0)
+        for peer in peers:
+            peer.send_bytes(b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n")
+            peer.send_bytes(b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n")
+            peer.send_bytes(b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+            assert peer.read_head().startswith(b"HTTP/1.1 503 ")
+            peer.close()
+        gate.set()
+        draining.outcome()
+
+
+def test_handlers_that_all_drain_wait_for_none_of_each_other() -> None:
+    together = threading.Barrier(2)
+
+    def handler(ws: Any) -> None:
+        together.wait(40)
+        ws.server.drain(0.0)
+
+    server = serve(handler, "127.0.0.1", 0, limits=Limits(handler_timeout=None))
+    running = Background(server.serve_forever)
+    uri = f"ws://127.0.0.1:{server.socket.getsockname()[1]}/"
+    with connect(uri, proxy=None) as one, connect(uri, proxy=None) as other:
+        assert one.wait_closed(40)
+        assert other.wait_closed(40)
+        assert one.close_code == other.close_code == 1012
+        running.outcome()
+    assert server.wait_closed(40)

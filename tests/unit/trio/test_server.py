@@ -7,6 +7,7 @@ import pytest
 import trio
 import trio.testing
 
+from duplexer.driver import draining
 from duplexer.errors import ConnectionClosed, InvalidHandshake, InvalidStatus
 from duplexer.http.messages import make_response
 from duplexer.limits import Limits
@@ -278,3 +279,70 @@ async def test_a_path_may_be_served_again(tmp_path):
         async with unix_serve(echo, path):
             pass
     assert path.read_text() == "not a socket"
+
+
+async def test_draining_goes_on_though_nobody_waits_for_it(memory):
+    async with memory.served(echo) as server, memory.connect() as ws:
+        await ws.send("x")
+        assert await ws.recv() == "x"
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await server.drain(0.0)
+        assert scope.cancelled_caught
+        assert (await ended(ws)).rcvd.code == 1012
+        await server.wait_closed()
+        await server.drain()  # which is nothing new
+
+
+async def test_handlers_that_go_on_when_it_has_drained_are_cancelled(memory, autojump, caplog):
+    cancelled = []
+
+    async def busy(ws):
+        try:
+            await ws.recv()
+            await trio.sleep(3600)
+        except trio.Cancelled:
+            cancelled.append(trio.current_time() - started)
+            raise
+
+    async with memory.served(busy) as server, memory.connect() as ws:
+        await ws.send("x")
+        while not server.connections:
+            await trio.lowlevel.checkpoint()
+        await trio.testing.wait_all_tasks_blocked()
+        started = trio.current_time()
+        await server.drain(0.0)
+        assert (await ended(ws)).rcvd.code == 1012
+    assert cancelled == [pytest.approx(Limits().handler_timeout)]
+    assert "1 handlers had not ended in time" in caplog.text
+
+
+async def test_the_time_to_leave_is_kept(memory, autojump, monkeypatch):
+    monkeypatch.setattr(draining, "monotonic", trio.current_time)
+    codes = []
+
+    async def client():
+        async with memory.connect() as ws:
+            codes.append((await ended(ws)).rcvd.code)
+            times.append(trio.current_time() - started)
+
+    times = []
+    started = 0.0
+    async with memory.served(echo) as server, trio.open_nursery() as nursery:
+        for _ in range(10):
+            nursery.start_soon(client)
+        while len(server.connections) < 10:
+            await trio.lowlevel.checkpoint()
+        started = trio.current_time()
+        await server.drain(10.0, notice=5.0)
+    assert codes == [1012] * 10
+    assert [int(moment) for moment in times] == [5 + number for number in range(10)]
+
+
+async def test_the_listeners_of_somebody_else_are_only_closed(memory):
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with serve(echo, listeners=listeners) as server:
+        assert server.is_serving()
+        await server.drain()
+        assert not server.is_serving()
+    assert listeners[0].socket.fileno() == -1
