@@ -273,7 +273,7 @@ async def test_write_waits_for_the_network() -> None:
         stream = WebSocketStream(url, compression=None)
         writer = (await stream.opened).writable.getWriter()
         await until(lambda: connections)
-        writes = [writer.write(bytes(1024 * 1024)) for _ in range(64)]
+        writes = [writer.write(bytes(16 * 1024)) for _ in range(1024)]
         await until(lambda: writes[0].done())
         assert writer.desiredSize is not None
         assert writer.desiredSize < 0
