@@ -206,10 +206,10 @@ class Server(AwaitedLeaver, Roster):
     async def _wait_empty(self, seconds: float | None) -> bool:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self.connected:
+                while self.staying:
                     self._empty.clear()
                     await self._empty.wait()
-        return not self.connected
+        return not self.staying
 
     def stop_accepting(self) -> None:
         """See :class:`~duplexer.driver.draining.Leaver`."""
@@ -222,7 +222,7 @@ class Server(AwaitedLeaver, Roster):
         """See :class:`~duplexer.driver.draining.Leaver`."""
         if isinstance(self.server, Acceptor):
             self.server.drop()
-        for connection in list(self.opening):
+        for connection in list(self.opening - self.admitted):
             transport = connection.transport
             if isinstance(transport, tcp.Tcp) and transport.reading:
                 transport.on_readable()  # what has come is answered; unread it would reset
@@ -238,7 +238,7 @@ class Server(AwaitedLeaver, Roster):
     def forget(self, connection: ServerConnection) -> None:
         """See :class:`~duplexer.driver.roster.Roster`."""
         super().forget(connection)
-        if not self.connected:
+        if not self.staying:
             self._empty.set()
 
     async def wait_closed(self) -> None:

@@ -51,6 +51,11 @@ class Roster:
         return self.connected
 
     @property
+    def staying(self) -> set[Any]:
+        """Those who are open, or are being told so: nobody may cut them short."""
+        return self.connected | self.admitted
+
+    @property
     def struck(self) -> dict[str, int]:
         """How often each bound has struck, by its name in ``Limits``; see ``Guard.struck``."""
         return self.guard.struck
@@ -93,7 +98,7 @@ class Roster:
 
     def drop_opening(self) -> None:
         """See :class:`~duplexer.driver.draining.Leaver`."""
-        for connection in list(self.opening):
+        for connection in list(self.opening - self.admitted):
             connection.abort()
 
     def cancel_handlers(self) -> int:

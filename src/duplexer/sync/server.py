@@ -172,7 +172,7 @@ class Server(ServeBase, Roster):
 
     def _wait_empty(self, timeout: float | None) -> bool:
         with self._changed:
-            return self._changed.wait_for(lambda: not self.connected - self._waiting, timeout)
+            return self._changed.wait_for(lambda: not self.staying - self._waiting, timeout)
 
     def begin_closing(self, code: int, reason: str) -> bool:
         """See :class:`~duplexer.driver.roster.Roster`."""
@@ -201,7 +201,7 @@ class Server(ServeBase, Roster):
 
     def drop_opening(self) -> None:
         """See :class:`~duplexer.driver.draining.Leaver`."""
-        for connection in list(self.opening):
+        for connection in list(self.opening - self.admitted):
             connection.wire.shutdown(socket.SHUT_RDWR)
 
     def wait_closed(self, timeout: float | None = None) -> bool:
@@ -225,7 +225,7 @@ class Server(ServeBase, Roster):
             self._waiting.discard(mine)
 
     def _is_over(self, mine: ServerConnection | None) -> bool:
-        left = self.connected if mine is None else self.connected - self._waiting
+        left = self.staying if mine is None else self.staying - self._waiting
         return self.closing and not left and not self.opening
 
     def admit(self, connection: ServerConnection) -> bool:

@@ -41,7 +41,7 @@ class Server(AwaitedLeaver, Roster):
     """A running server. Leaving it as an async context manager closes it."""
 
     def __init__(self, base: serve, listeners: list[Any]) -> None:
-        super().__init__(base.limits.max_connections, base.serving.guard)
+        super().__init__(base.limits.max_connections or 1 << 62, base.serving.guard)  # counted
         self.base, self.serving, self.logger = base, base.serving, base.logger
         self.listeners = listeners
         self._make_connection = base.create_connection or ServerConnection
@@ -107,9 +107,9 @@ class Server(AwaitedLeaver, Roster):
 
     async def _wait_empty(self, bound: float | None) -> bool:
         with trio.move_on_after(seconds(bound)):
-            while self.connected:
+            while self.staying:
                 await self._left.park()
-        return not self.connected
+        return not self.staying
 
     def stop_accepting(self) -> None:
         """See :class:`~duplexer.driver.draining.Leaver`."""

@@ -115,3 +115,15 @@ def test_a_route_has_a_rate_of_its_own() -> None:
         roster.opened(bounded)
         assert (entry.session.meter is None) == (server.message_rate is None)
         assert (bounded.session.meter.own.rate, bounded.session.meter.own.burst) == (1.0, 2.0)
+
+
+def test_who_is_being_told_101_is_not_dropped() -> None:
+    roster = Roster(5)
+    told, asking = Entry(roster), Entry(roster)
+    assert told.is_admitted()
+    assert roster.staying == {told}
+    dropped: list[Entry] = []
+    for each in (told, asking):
+        each.abort = lambda each=each: dropped.append(each)  # type: ignore[attr-defined]
+    roster.drop_opening()
+    assert dropped == [asking]
