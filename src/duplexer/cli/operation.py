@@ -17,7 +17,7 @@ import click
 from duplexer.asyncio.server import serve, unix_serve
 from duplexer.carriers.readiness import Readiness
 from duplexer.carriers.routes import text
-from duplexer.cli.config import limit_from, limits_of, read_config
+from duplexer.cli.config import limits_of, read_config
 from duplexer.cli.descriptors import raise_limit, room_for
 from duplexer.cli.listen import gathering
 from duplexer.cli.loops import loop_factory
@@ -66,7 +66,11 @@ _VITAL = (
 )
 
 #: Bounds without which one address can do so, where others than this machine come.
-_FOR_STRANGERS = ("handshake_rate", "failure_rate", "max_per_address", "max_opening")
+_FOR_STRANGERS = [
+    field.name
+    for field in dataclasses.fields(Limits)
+    if getattr(Limits(), field.name) is None and getattr(PUBLIC, field.name) is not None
+]
 
 #: A handler, and what else ``serve`` is to be given.
 Load = Callable[[], "tuple[Handler, dict[str, Any]]"]
@@ -233,10 +237,9 @@ def limits_for(
     base = PUBLIC if through_proxies or open_to_others(sockets) else Limits()
     # As good as no time; nothing would be no number of seconds to Limits.
     base = base.replace(handler_timeout=max(listen.grace, 0.001))
-    limits = limits_of(base, operation.limit)
-    if any(limit_from(each)[0] == "max_connections" for each in operation.limit):
-        return limits
-    return limits.replace(max_connections=room_for(descriptors, limits.max_opening))
+    opening = limits_of(base, operation.limit).max_opening
+    base = base.replace(max_connections=room_for(descriptors, opening))
+    return limits_of(base, operation.limit)
 
 
 def warnings_for(

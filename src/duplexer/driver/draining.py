@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import random
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
@@ -17,6 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
 
 from duplexer.core.session import check_close
+from duplexer.driver import following
 from duplexer.limits import Limits
 
 __all__ = [
@@ -88,12 +88,18 @@ async def follow(
     emptied: Callable[[float | None], Awaitable[bool]],
 ) -> None:
     """Go through ``steps``, for fronts that await."""
-    answer = None
-    with contextlib.suppress(StopIteration):
-        while True:
-            step = steps.send(answer)
-            wait: Any = pause if isinstance(step, Pause) else emptied
-            answer = await wait(step.seconds)
+    await following.follow(steps, _waiting(pause, emptied))
+
+
+def follow_blocking(
+    steps: Draining, pause: Callable[[float], bool], emptied: Callable[[float | None], bool]
+) -> None:
+    """The same for a front that blocks."""
+    following.follow_blocking(steps, _waiting(pause, emptied))
+
+
+def _waiting(pause: Callable[..., Any], emptied: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda step: (pause if isinstance(step, Pause) else emptied)(step.seconds)
 
 
 class AwaitedLeaver:
@@ -134,20 +140,6 @@ class AwaitedLeaver:
     async def __aexit__(self, exc_type: object, exc: object, tb: object) -> None:
         self.close()
         await self.wait_closed()
-
-
-def follow_blocking(
-    steps: Draining,
-    pause: Callable[[float], bool],
-    emptied: Callable[[float | None], bool],
-) -> None:
-    """Go through ``steps``, for a front that blocks."""
-    answer = None
-    with contextlib.suppress(StopIteration):
-        while True:
-            step = steps.send(answer)
-            wait: Any = pause if isinstance(step, Pause) else emptied
-            answer = wait(step.seconds)
 
 
 def drain(server: Leaver, over: float | None, notice: float, code: int, reason: str) -> Draining:

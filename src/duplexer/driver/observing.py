@@ -161,13 +161,20 @@ class _Handling:
                     self._owner.failed(each, "handling", own)
 
 
-@contextlib.contextmanager
-def lateness(connection: Any, waits: bool = True) -> Iterator[None]:
+#: Where nobody waits, or nobody wants to know: each send of a front comes by.
+_IN_TIME = contextlib.nullcontext()
+
+
+def lateness(connection: Any, waits: bool = True) -> AbstractContextManager[None]:
     """Surrounds what waits until the peer reads, if it ``waits``: the observer hears how long."""
-    since = time.monotonic() if waits and connection.observer is not None else None
+    return _lateness(connection) if waits and connection.observer is not None else _IN_TIME
+
+
+@contextlib.contextmanager
+def _lateness(connection: Any) -> Iterator[None]:
+    since = time.monotonic()
     yield
-    if since is not None:
-        connection.observer.sent_late(connection, time.monotonic() - since)
+    connection.observer.sent_late(connection, time.monotonic() - since)
 
 
 def observer_from(given: Any) -> Observer | None:
