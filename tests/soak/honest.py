@@ -59,11 +59,15 @@ class Clients:
             )
 
     async def use(self, ws: ClientConnection) -> None:
-        await asyncio.sleep(random.random() * PERIOD)
+        # Each keeps to its own hour, so that no stall of one moment brings them into step.
+        clock = asyncio.get_running_loop().time
+        due = clock() + random.random() * PERIOD
         number = 0
         try:
             while True:
+                await asyncio.sleep(due - clock())
                 number += 1
+                due += PERIOD
                 text = f"{id(ws)} {number}"
                 began = perf_counter()
                 await ws.send(text)
@@ -71,7 +75,6 @@ class Clients:
                 phase = self.phase
                 phase.times.append(perf_counter() - began)
                 phase.wrong += answer != text
-                await asyncio.sleep(PERIOD)
         except ConnectionClosed as exc:
             self.phase.lost.append(str(exc))
 
