@@ -8,6 +8,7 @@ from time import monotonic  # uvloop's own clock counts milliseconds: too few fo
 from typing import TYPE_CHECKING, Any
 
 from duplexer.asyncio.pump import Outlet, Wire
+from duplexer.driver.following import call
 from duplexer.driver.steps import Call, Overdue, Read, Write
 
 if TYPE_CHECKING:
@@ -154,10 +155,8 @@ class Handshaking(Wire):
         return 0
 
     def _call(self, step: Call) -> Any:
-        if step.blocking:
-            return self.loop.run_in_executor(None, step.function, *step.args)
         try:
-            return step.function(*step.args)
+            return call(step, asyncio.to_thread) if step.blocking else step.function(*step.args)
         except Exception as exc:  # noqa: BLE001 - thrown in where it belongs
             return _failed(exc)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from duplexer.carriers.dates import http_date
@@ -316,17 +315,11 @@ def _page(
         raise HttpError(404, f"There is nothing at {shown(request.path.partition('?')[0])}.")
     target = carrier.target(request)
     response: Any = yield Call(target.call, (request,), target.blocking)
-    if isawaitable(response):  # what was called in a thread has more to wait for
-        response = yield Call(_itself, (response,))
     if not isinstance(response, Response):
         raise TypeError(
             f"what answers {request.path} must return a Response, not {type(response).__name__}"
         )
     return response
-
-
-def _itself(value: Any) -> Any:
-    return value
 
 
 def _nowhere(request: Request, carrier: ServerCarrier) -> HttpError:

@@ -65,9 +65,11 @@ def follow_blocking(steps: Generator[Any, Any, Any], do: Callable[[Any], Any]) -
 
 async def call(step: Call, in_thread: Callable[..., Awaitable[Any]] | None = None) -> Any:
     """What ``step`` calls; ``in_thread(function, *args)`` is for what blocks."""
+    outcome: Any
     if step.blocking and in_thread is not None:
-        return await in_thread(step.function, *step.args)
-    outcome = step.function(*step.args)
+        outcome = await in_thread(step.function, *step.args)
+    else:
+        outcome = step.function(*step.args)
     return await outcome if isawaitable(outcome) else outcome
 
 

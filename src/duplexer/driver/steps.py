@@ -52,9 +52,10 @@ class Write:
 class Call:
     """Wants a function of the user's to be called, and what it gives back.
 
-    A front that can await awaits that; one that must not block calls a ``blocking`` function in a
-    thread. What it raises is thrown in. If it has to end ``in_time`` that is the time for the
-    ``Read`` before it; then :exc:`Overdue` is thrown in, and what can be cancelled is.
+    A front that must not block calls a ``blocking`` function in a thread; one that can await awaits
+    what it gave, there as here. What it raises is thrown in. If it has to end ``in_time`` that is
+    the time for the ``Read`` before it; then :exc:`Overdue` is thrown in, and what can be cancelled
+    is.
     """
 
     def __init__(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from typing import Any
 
 import pytest
 
 from duplexer.asyncio.server import Server
+from duplexer.carriers.routes import text
 from duplexer.errors import HttpError
 from tests.unit.asyncio.conftest import REQUEST, Serving, dial, hang_up
 from tests.wire.frames import TEXT, build, parse
@@ -128,6 +130,28 @@ async def test_plain_http_may_take_longer(serving: Serving) -> None:
         async with asyncio.timeout(40):
             assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
         await hang_up(writer)
+
+
+async def test_what_a_thread_gave_is_awaited_in_the_loop(serving: Serving) -> None:
+    threads = []
+
+    def page(request: Any) -> Any:
+        async def later() -> Any:
+            await asyncio.sleep(0)
+            threads.append(threading.get_ident())
+            return text("later")
+
+        threads.append(threading.get_ident())
+        return later()
+
+    page.blocking = True  # type: ignore[attr-defined]
+    async with serving(http={"/page": page}) as (_, uri):
+        reader, writer = await dial(uri)
+        writer.write(b"GET /page HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        async with asyncio.timeout(40):
+            assert (await reader.read()).endswith(b"\r\n\r\nlater")
+        await hang_up(writer)
+    assert threads[1] == threading.get_ident() != threads[0]
 
 
 async def test_a_peer_that_leaves_ends_what_a_hook_waits_for(serving: Serving) -> None:

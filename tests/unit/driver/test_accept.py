@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import logging
 import types
@@ -17,7 +16,7 @@ from duplexer.driver.steps import Call, Overdue, Read, Write
 from duplexer.errors import HttpError
 from duplexer.handshake.server import ServerOptions
 from duplexer.http.headers import Headers
-from duplexer.http.messages import Response, make_response
+from duplexer.http.messages import Response
 from duplexer.limits import Limits
 from duplexer.policy.bearer import Bearer
 from duplexer.policy.forwarded import Client, TrustedProxies
@@ -621,31 +620,6 @@ def test_clients_are_bounded_and_proxies_are_not(quick: bool) -> None:
         answers.append(is_in)
     assert answers == [True, False, True, False]
     assert serving.guard.struck["max_per_address"] == 2
-
-
-def test_what_was_called_in_a_thread_may_have_to_be_awaited() -> None:
-    async def later() -> Response:
-        return make_response(200, b"later")
-
-    def page(_request: Any) -> Any:
-        return later()
-
-    page.blocking = True  # type: ignore[attr-defined]
-    options = ServerOptions(server_header=None)
-    serving = Serving(options=options, routes=Routes({"/page": page}))
-    steps = open_server(connection(), serving, secure=False)
-    assert isinstance(next(steps), Read)
-    first = steps.send(b"GET /page HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n")
-    assert isinstance(first, Call)
-    assert first.blocking
-    second = steps.send(first.function(*first.args))
-    assert isinstance(second, Call)
-    assert not second.blocking
-    response = asyncio.run(second.function(*second.args))
-    written = steps.send(response)
-    assert isinstance(written, Write)
-    assert written.data.endswith(b"later")
-    steps.close()
 
 
 def test_a_hook_that_does_not_end_in_time() -> None:

@@ -85,6 +85,7 @@ def test_calls() -> None:
         here = threading.get_ident()
         assert await call(Call(threading.get_ident, (), True), asyncio.to_thread) != here
         assert await call(Call(threading.get_ident, ()), asyncio.to_thread) == here
+        assert await call(Call(double, (21,), True), asyncio.to_thread) == 42
 
     asyncio.run(main())
 
