@@ -139,6 +139,7 @@ class Limits:
     bus_message: int = 16 * MiB  #: of one broadcast to other workers; beyond: ValueError
     bus_timeout: float = 2.0  #: for other workers to give their metrics; then left out of a scrape
     worker_start_timeout: float | None = 120.0  #: until a worker serves; then it is killed
+    worker_stop_timeout: float = 5.0  #: to end after all its connections' times; then it is killed
     worker_backoff: float = 0.5  #: before a worker that crashed again is replaced; doubles ...
     worker_backoff_max: float = 30.0  #: ... up to this ...
     worker_steady: float = 10.0  #: ... until one has lived so long

@@ -38,9 +38,6 @@ from duplexer.workers.sockets import notify
 
 __all__ = ["Supervisor", "exit_status"]
 
-#: After which workers that were told to leave, and had their time, are killed.
-_MARGIN = 5.0
-
 #: What a worker runs: it is given the number of its place, its channel and its own number; gives
 #: its exit status. Of a place there are two while one replaces the other, of a number there is one.
 Work = Callable[[int, socket.socket, int], int]
@@ -78,7 +75,7 @@ class Supervisor:
         logger: logging.Logger | None = None,
     ) -> None:
         """``sockets``: of each place those that it listens on. ``patience``: seconds in which
-        workers that are told to leave have left.
+        workers that are told to leave have left; ``None`` if nothing bounds it.
 
         ``on_ready`` is called when all workers serve for the first time, ``on_reload`` before they
         are replaced; ``changed`` is asked every half second whether they are to be.
@@ -152,7 +149,9 @@ class Supervisor:
             del self._due[place]
             self._start(place)
         if self._deadline is not None and now >= self._deadline:
-            self._logger.error("workers did not leave in time and are killed")
+            self._logger.error(
+                "workers did not leave in time and are killed (Limits.worker_stop_timeout)"
+            )
             self._kill()
             self._status = self._status or 1
             self._deadline = None
@@ -371,7 +370,8 @@ class Supervisor:
             leave = self._tell_to_leave if worker.ready else self._give_up
             leave(worker, how)
         if self._patience is not None:
-            self._deadline = time.monotonic() + self._patience + _MARGIN
+            allowed = self._patience + self._limits.worker_stop_timeout
+            self._deadline = time.monotonic() + allowed
 
     def _close_sockets(self, but: int | None = None) -> None:
         kept = () if but is None or not self._sockets else self._sockets[but]

@@ -44,8 +44,8 @@ def reload():
 
 {work}
 
-supervisor = Supervisor(work, {places}, Limits(worker_backoff=0.01), patience={patience},
-    on_ready=lambda: say("all ready"), on_reload=lambda: reload())
+supervisor = Supervisor(work, {places}, Limits(worker_backoff=0.01, **{limits}),
+    patience={patience}, on_ready=lambda: say("all ready"), on_reload=lambda: reload())
 status = supervisor.run()
 say("left with", status)
 sys.exit(status)
@@ -77,8 +77,12 @@ class Running:
 
 
 @contextmanager
-def supervisor(work: str, places: int = 2, patience: float | None = 20) -> Iterator[Running]:
-    text = PROGRAM.format(work=textwrap.dedent(work), places=places, patience=patience)
+def supervisor(
+    work: str, places: int = 2, patience: float | None = 20, **limits: float
+) -> Iterator[Running]:
+    text = PROGRAM.format(
+        work=textwrap.dedent(work), places=places, patience=patience, limits=limits
+    )
     popen = subprocess.Popen(
         [sys.executable, "-c", text],
         stdin=subprocess.DEVNULL,
@@ -311,18 +315,15 @@ def test_a_second_signal_ends_it_at_once() -> None:
 
 def test_workers_that_do_not_leave_are_killed() -> None:
     work = """
-    import duplexer.workers.supervisor as module
-    module._MARGIN = 0.1
-
     def work(place, channel, number):
         return listen(place, channel, patience=lambda word: False)
     """
-    with supervisor(work, patience=0.1) as running:
+    with supervisor(work, patience=0.1, worker_stop_timeout=0.1) as running:
         running.wait_for("all ready")
         running.signal(signal.SIGTERM)
         status, errors = running.end()
         assert status == 1
-        assert "are killed" in errors
+        assert "are killed (Limits.worker_stop_timeout)" in errors
 
 
 def test_workers_hear_that_their_supervisor_was_killed() -> None:
