@@ -493,7 +493,7 @@ async def test_cancelling_send_leaves_no_half_frame(front, compression):
     async def handler(ws):
         arrived.append(ws)
         for message in messages:
-            task = asyncio.create_task(ws.send(message))
+            task = asyncio.create_task(ws.send(message, compress=bool(compression)))
             for _ in range(rng.randrange(4)):
                 await asyncio.sleep(0)
             task.cancel()

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from duplexer import Limits
-from tests.contract.peers import TEXT
+from tests.contract.peers import BINARY, TEXT
 
 
 async def echo(ws):
@@ -41,6 +41,25 @@ async def test_every_sort_of_message_survives_in_any_order(front):
                 else:
                     await ws.send(message, compress=compress)
                 assert await ws.recv() == message
+
+
+async def test_what_looks_random_goes_as_it_is(front):
+    """It would cost the most and gain nothing; where it may enter the window, who asks decides."""
+    noise = random.Random(1).randbytes(5000)
+    async with front.serve(echo) as server:
+        headers = "Sec-WebSocket-Extensions: permessage-deflate\r\n"
+        async with front.raw(server, headers=headers) as peer:
+            await front.until(lambda: server.connections)
+            ws = next(iter(server.connections))
+            for message, compress, rsv in (
+                (noise, None, 0),
+                (noise, True, 4),
+                (b"structure " * 500, None, 4),
+                ([noise, noise], None, 0),
+            ):
+                await ws.send(message, compress=compress)
+                frame = await front.thread(peer.recv)
+                assert (frame.opcode, frame.rsv) == (BINARY, rsv)
 
 
 async def test_compress_decides_for_one_message(front):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import codecs
 import os
 import sys
+from collections import Counter
 from typing import Any
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "forget_random",
     "kernels",
     "load32",
+    "looks_random",
     "random32",
     "rotate",
     "unmask",
@@ -31,6 +33,13 @@ __all__ = [
 BIG_PAYLOAD = 32768
 
 _POOL = 4096
+
+# What is looked at of a payload: so many stretches of so many bytes, evenly over it.
+_STRETCHES = 4
+_STRETCH = 256
+#: Pairs of equal bytes among 1024 that came by chance: 2046, with a standard deviation of 45. Six
+#: of those to either side; at 2317 pairs a byte still says 7.8 bits.
+_FEWEST_PAIRS, _MOST_PAIRS = 1776, 2316
 
 
 def kernels() -> str:
@@ -73,6 +82,21 @@ def unmask_text(p: Any, i: int, n: int, key: int) -> str | None:
         return unmask(p, i, n, key).decode()
     except UnicodeDecodeError:
         return None
+
+
+def looks_random(data: Any) -> bool:
+    """Whether the bytes-like ``data`` is as evenly mixed as if by chance: compressed, encrypted.
+
+    A compressor finds next to nothing in that. A sample of 1024 bytes tells; shorter data doesn't.
+    """
+    view = memoryview(data).cast("B")
+    if len(view) < _STRETCHES * _STRETCH:
+        return False
+    step = (len(view) - _STRETCH) // (_STRETCHES - 1)
+    starts = range(0, _STRETCHES * step, step)
+    sample = b"".join(view[start : start + _STRETCH] for start in starts)
+    pairs = sum(count * (count - 1) for count in Counter(sample).values()) // 2
+    return _FEWEST_PAIRS <= pairs <= _MOST_PAIRS
 
 
 _pool = b""

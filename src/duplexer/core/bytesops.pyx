@@ -94,6 +94,38 @@ cpdef str unmask_text(const uint8_t* p, Py_ssize_t i, Py_ssize_t n, uint32_t key
         return None
 
 
+# -- what is random already ----------------------------------------------------------------------
+
+DEF STRETCHES = 4
+DEF STRETCH = 256
+DEF FEWEST_PAIRS = 1776
+DEF MOST_PAIRS = 2316
+
+
+cdef bint is_mixed(const uint8_t* p, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t step = (n - STRETCH) // (STRETCHES - 1)
+    cdef Py_ssize_t i, j
+    cdef uint32_t counts[256]
+    cdef uint32_t pairs = 0
+    memset(counts, 0, sizeof(counts))
+    for i in range(STRETCHES):
+        for j in range(STRETCH):
+            pairs += counts[p[j]]  # this one makes a pair with each that came before
+            counts[p[j]] += 1
+        p += step
+    return FEWEST_PAIRS <= pairs <= MOST_PAIRS
+
+
+def looks_random(data: object) -> bool:
+    """Whether the bytes-like ``data`` is as evenly mixed as if by chance: compressed, encrypted."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        return view.len >= STRETCHES * STRETCH and is_mixed(<const uint8_t*>view.buf, view.len)
+    finally:
+        PyBuffer_Release(&view)
+
+
 # -- random numbers --------------------------------------------------------------------------------
 
 cdef uint8_t pool[POOL]

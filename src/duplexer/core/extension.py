@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 __all__ = ["ClientExtensionFactory", "Extension", "Parameters", "ServerExtensionFactory"]
 
@@ -31,8 +31,12 @@ class Extension:
         """
         raise NotImplementedError
 
-    def wants(self, size: int, text: bool, compress: bool | None) -> bool:
-        """Whether to transform a message of ``size`` bytes; ``compress`` is the user's say."""
+    def wants(self, data: Any, size: int, text: bool, compress: bool | None) -> bool:
+        """Whether to transform a message of ``size`` bytes; ``compress`` is the user's say.
+
+        It begins with ``data``, which is all of it unless it comes in pieces: bytes-like, or ASCII
+        text.
+        """
         raise NotImplementedError
 
     def encode(self, data: bytes | bytearray | memoryview, fin: bool, first: bool) -> bytes:

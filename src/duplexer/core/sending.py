@@ -99,7 +99,7 @@ class Sender:
     def _put_message(self, opcode: int, data: Any, n: int, compress: bool | None) -> int:
         rsv = 0
         for extension in self.extensions:
-            if extension.wants(n, opcode == opcodes.TEXT, compress):
+            if extension.wants(data, n, opcode == opcodes.TEXT, compress):
                 if isinstance(data, str):
                     data = data.encode()
                 data = extension.encode(data, True, True)
@@ -148,7 +148,7 @@ class Sender:
             self.sending_rsv = 0
             for extension in self.extensions:
                 # Its length is not known yet: long enough unless the user says otherwise.
-                if extension.wants(1 << 20, text, compress):
+                if extension.wants(data, 1 << 20, text, compress):
                     self.sending_rsv |= extension.rsv
             rsv = self.sending_rsv
         for extension in self.extensions:
@@ -176,7 +176,7 @@ class Sender:
         """Frame a message for every connection with this ``prepare_key``: the bytes, and RSV."""
         rsv = 0
         for extension in self.extensions:
-            if extension.wants(len(data), opcode == opcodes.TEXT, compress):
+            if extension.wants(data, len(data), opcode == opcodes.TEXT, compress):
                 data = extension.prepare(data)
                 rsv |= extension.rsv
         cork = Cork()

@@ -9,7 +9,8 @@ Who agrees to what, each parameter bounding the *sender* that it names::
     client_max_window_bits[=N]    yes, with or without   only if it was offered (M <= N)
 
 The names are those of the ``websockets`` package. What is sent may be less than what was agreed
-allows: short messages go uncompressed, and a window may be smaller than agreed.
+allows: short messages and those that look random (images, sound, ciphertext) go uncompressed, and
+a window may be smaller than agreed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..core.bytesops import looks_random
 from ..core.extension import Extension
 from ..errors import (
     DuplicateParameter,
@@ -49,6 +51,9 @@ LARGEST_WINDOW = 15
 #: get 5 % larger (2 KiB of JSON).
 OWN_WINDOW = 12
 WINDOWS = {str(bits): bits for bits in range(8, LARGEST_WINDOW + 1)}
+#: A binary message of this size or more is looked at before: to compress what is random costs most
+#: of all (25 us for a KiB) and gains nothing. What is shorter may well repeat an earlier one.
+LOOKED_AT = 1 << OWN_WINDOW
 #: Limits.inflate_ratio counts from here on: small messages may well be compressed very small.
 RATIO_FROM = 1024 * 1024
 
@@ -197,8 +202,12 @@ class PerMessageDeflate(Extension):
 
     # -- sending ---------------------------------------------------------------------------------
 
-    def wants(self, size: int, text: bool, compress: bool | None) -> bool:
-        return size >= self._shortest if compress is None else compress
+    def wants(self, data: Any, size: int, text: bool, compress: bool | None) -> bool:
+        if compress is not None:
+            return compress
+        if size < self._shortest:
+            return False
+        return text or len(data) < LOOKED_AT or isinstance(data, str) or not looks_random(data)
 
     def encode(self, data: bytes | bytearray | memoryview, fin: bool, first: bool) -> bytes:
         # Every piece is flushed: whoever sends a message in pieces wants them to arrive.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import base64
 import codecs
 import collections
 import contextlib
@@ -113,6 +114,49 @@ def test_kernels_are_named() -> None:
     assert bytesops.force_kernels(name)
     assert not bytesops.force_kernels("abacus")
     assert bytesops.force_kernels(None) and bytesops.kernels() == name
+
+
+# -- what is random already ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1024, 1025, 4096, 65537])
+def test_what_came_by_chance_looks_random(size: int) -> None:
+    source = random.Random(size)
+    for _ in range(200):
+        data = source.randbytes(size)
+        assert bytesops.looks_random(data)
+        assert bytesops.looks_random(memoryview(bytearray(data)))
+
+
+@pytest.mark.parametrize("size", [1024, 1025, 4096, 65537])
+def test_what_can_be_compressed_does_not_look_random(size: int) -> None:
+    source = random.Random(size)
+    noise = source.randbytes(size)
+    for data in (
+        bytes(size),
+        (bytes(range(256)) * (size // 256 + 1))[:size],  # more evenly than by chance
+        base64.b64encode(noise)[:size],
+        bytes(byte & 0x7F for byte in noise),
+        array.array("d", [source.random() for _ in range(size)]).tobytes()[:size],
+        array.array("I", range(size)).tobytes()[:size],
+        (noise[:256] * (size // 256 + 1))[:size],
+        noise[: size // 2] + bytes(size - size // 2),
+    ):
+        assert not bytesops.looks_random(data)
+
+
+def test_what_is_short_does_not_look_random() -> None:
+    for size in (0, 1, 255, 1023):
+        assert not bytesops.looks_random(some(size))
+
+
+@given(st.integers(1, 256), st.integers(1024, 5000), st.randoms(use_true_random=False))
+def test_it_goes_by_pairs_of_equal_bytes(kinds: int, size: int, source: random.Random) -> None:
+    data = bytes(source.randrange(kinds) for _ in range(size))
+    step = (size - 256) // 3
+    sample = b"".join(data[start : start + 256] for start in (0, step, 2 * step, 3 * step))
+    pairs = sum(sample[:i].count(byte) for i, byte in enumerate(sample))
+    assert bytesops.looks_random(data) == (1776 <= pairs <= 2316)
 
 
 # -- random numbers ------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 import sys
 import tracemalloc
@@ -377,8 +378,8 @@ class TestEnable:
         (server,) = enable_server_permessage_deflate(limits=limits)
         (client,) = enable_client_permessage_deflate(limits=limits)
         for extension in (server.accept([], [])[1], client.accept([], [])):
-            assert not extension.wants(999, True, None)
-            assert extension.wants(1000, True, None)
+            assert not extension.wants("x" * 999, 999, True, None)
+            assert extension.wants("x" * 1000, 1000, True, None)
 
 
 # -- messages ----------------------------------------------------------------------------------
@@ -550,25 +551,37 @@ class TestWants:
     def test_by_size(self) -> None:
         ours, _ = pair()
         for text in (True, False):
-            assert not ours.wants(0, text, None)
-            assert not ours.wants(127, text, None)
-            assert ours.wants(128, text, None)
+            assert not ours.wants(b"", 0, text, None)
+            assert not ours.wants(b"x" * 127, 127, text, None)
+            assert ours.wants(b"x" * 128, 128, text, None)
 
     def test_the_user_decides(self) -> None:
         ours, _ = pair()
-        assert ours.wants(0, True, True)
-        assert ours.wants(1, False, True)
-        assert not ours.wants(10_000, True, False)
+        noise = random.Random(1).randbytes(10_000)
+        assert ours.wants(b"", 0, True, True)
+        assert ours.wants(noise, len(noise), False, True)
+        assert not ours.wants("x" * 10_000, 10_000, True, False)
 
     def test_no_minimum(self) -> None:
         ours, _ = pair(limits=Limits(deflate_min=0))
-        assert ours.wants(0, True, None)
+        assert ours.wants(b"", 0, True, None)
+
+    def test_what_looks_random(self) -> None:
+        """Long enough to look at, and binary: text says at most six bits a byte at random."""
+        ours, _ = pair()
+        noise = random.Random(1).randbytes(10_000)
+        assert not ours.wants(noise, len(noise), False, None)
+        assert not ours.wants(memoryview(noise), len(noise), False, None)
+        assert not ours.wants(noise, 1 << 20, False, None)  # the first piece of more
+        assert ours.wants(noise[:4095], 4095, False, None)
+        assert ours.wants("x" * 10_000, 10_000, False, None)  # str as a binary message
+        assert ours.wants(base64.b64encode(noise), len(noise), True, None)
 
     def test_what_is_sent_uncompressed_enters_no_window(self, backend: str) -> None:
         """A secret sent with compress=False cannot be guessed at by later sizes (CRIME)."""
         secret = random.Random(1).randbytes(500)
         ours, _ = pair()
-        assert not ours.wants(len(secret), True, False)
+        assert not ours.wants(secret, len(secret), True, False)
         assert len(ours.encode(secret, True, True)) > 480
         assert len(ours.encode(secret, True, True)) < 100
 
