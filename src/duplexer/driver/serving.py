@@ -153,6 +153,9 @@ class ServeBase:
         self._check_own()
 
     def _check_own(self) -> None:
+        if "workers" in self.own:
+            cure = f"duplexer.workers.run(serve(...), workers={self.own['workers']!r})"
+            raise TypeError(f"serve() runs in one process; for several, with asyncio's: {cure}")
         check_arguments("serve", self.own, self.OWN_ARGUMENTS)
         self.take_own()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
 from typing import Any
@@ -37,6 +38,15 @@ def handler(ws: Any) -> None:
 def test_arguments_are_checked_before_anything_listens(kwargs: Any, error: Any) -> None:
     with pytest.raises(error):
         ServeBase(handler, "localhost", 0, **kwargs)
+
+
+@pytest.mark.parametrize("front", ["asyncio", "sync", "trio"])
+def test_workers_are_somewhere_else(front: str) -> None:
+    cure = r"duplexer\.workers\.run\(serve\(\.\.\.\), workers=4\)"
+    server = importlib.import_module(f"duplexer.{front}.server")
+    for listen in server.serve, server.unix_serve:
+        with pytest.raises(TypeError, match=cure):
+            listen(handler, workers=4)
 
 
 def test_what_follows_from_them() -> None:
