@@ -79,7 +79,8 @@ def rules() -> str:
 
 def close_codes() -> str:
     """The close codes, what they mean, and whether they may be sent."""
-    from duplexer.errors import CLOSE_CODE_MEANINGS, CloseCode, close_code_is_sendable
+    from duplexer.errors import CloseCode, close_code_is_sendable
+    from duplexer.rules import CLOSE_CODE_MEANINGS
 
     lines = ["| code | name | meaning | may be sent |", "|---|---|---|---|"]
     for code, meaning in CLOSE_CODE_MEANINGS.items():

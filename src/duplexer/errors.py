@@ -43,7 +43,7 @@ import enum
 import functools
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from duplexer.rules import RULES, STATUS_HINTS, Rule
+from duplexer.rules import CLOSE_CODE_MEANINGS, RULES, STATUS_HINTS, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -103,27 +103,6 @@ class CloseCode(enum.IntEnum):
     TRY_AGAIN_LATER = 1013
     BAD_GATEWAY = 1014
     TLS_HANDSHAKE = 1015
-
-
-#: What each registered code means, in the words that errors use.
-CLOSE_CODE_MEANINGS: dict[int, str] = {
-    1000: "OK",
-    1001: "going away",
-    1002: "protocol error",
-    1003: "unsupported data",
-    1004: "reserved",
-    1005: "no status received [internal]",
-    1006: "abnormal closure [internal]",
-    1007: "invalid frame payload data",
-    1008: "policy violation",
-    1009: "message too big",
-    1010: "mandatory extension",
-    1011: "internal error",
-    1012: "service restart",
-    1013: "try again later",
-    1014: "bad gateway",
-    1015: "TLS handshake failure [internal]",
-}
 
 
 def close_code_is_sendable(code: int) -> bool:
@@ -306,15 +285,27 @@ class InvalidHandshake(WebSocketException):
 
 
 class HttpError(InvalidHandshake):
-    """A request that cannot be granted, and the HTTP answer that it deserves (server side)."""
+    """A request that cannot be granted, and the HTTP answer that it deserves (server side).
+
+    ``bound`` is the name of the bound of ``Limits`` that is why, which the text then ends with:
+    whoever answers counts it. ``None``: there is none, or it was counted where it struck.
+    """
 
     name = "http"
 
-    def __init__(self, status: int, text: str, headers: Iterable[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self,
+        status: int,
+        text: str,
+        headers: Iterable[tuple[str, str]] = (),
+        *,
+        bound: str | None = None,
+    ) -> None:
         self.status = status
-        self.text = text
+        self.text = text if bound is None else f"{text} ({bound})"
+        self.bound = bound
         self.headers = tuple(headers)
-        super().__init__(status, text)
+        super().__init__(status, self.text)
 
     def __str__(self) -> str:
         return f"HTTP {self.status}: {self.text}"

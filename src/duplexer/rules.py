@@ -1,10 +1,10 @@
-"""Every way in which a peer can break the protocol, and what refusals mean."""
+"""Every way in which a peer can break the protocol, and what close codes and refusals mean."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["RULES", "STATUS_HINTS", "Rule"]
+__all__ = ["CLOSE_CODE_MEANINGS", "RULES", "STATUS_HINTS", "Rule"]
 
 
 class Rule(NamedTuple):
@@ -135,4 +135,24 @@ STATUS_HINTS: dict[int, str] = {
     502: "the proxy in front could not reach the server",
     503: "the server is overloaded or restarting; try again later",
     504: "the server did not answer the proxy in front of it in time",
+}
+
+#: What each registered code means, in the words that errors use.
+CLOSE_CODE_MEANINGS: dict[int, str] = {
+    1000: "OK",
+    1001: "going away",
+    1002: "protocol error",
+    1003: "unsupported data",
+    1004: "reserved",
+    1005: "no status received [internal]",
+    1006: "abnormal closure [internal]",
+    1007: "invalid frame payload data",
+    1008: "policy violation",
+    1009: "message too big",
+    1010: "mandatory extension",
+    1011: "internal error",
+    1012: "service restart",
+    1013: "try again later",
+    1014: "bad gateway",
+    1015: "TLS handshake failure [internal]",
 }

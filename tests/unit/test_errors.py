@@ -11,7 +11,6 @@ import pytest
 
 from duplexer import errors
 from duplexer.errors import (
-    CLOSE_CODE_MEANINGS,
     RULES,
     Close,
     CloseCode,
@@ -25,6 +24,7 @@ from duplexer.errors import (
 from duplexer.http.headers import Headers
 from duplexer.http.messages import Response
 from duplexer.limits import Limits
+from duplexer.rules import CLOSE_CODE_MEANINGS
 
 
 def response(status: int) -> Response:
@@ -44,6 +44,7 @@ EXAMPLES: list[tuple[WebSocketException, str]] = [
     (errors.InvalidProxy("x:y", "scheme"), "x:y isn't a valid proxy: scheme"),
     (errors.InvalidHandshake("failed"), "failed"),
     (errors.HttpError(405, "no", [("Allow", "GET")]), "HTTP 405: no"),
+    (errors.HttpError(413, "much", bound="max_body"), "HTTP 413: much (max_body)"),
     (errors.InvalidMessage("not HTTP"), "not HTTP"),
     (errors.InvalidStatus(response(404)), "HTTP 404 (is the path right?)"),
     (errors.InvalidStatus(response(418)), "server rejected WebSocket connection: HTTP 418"),

@@ -241,8 +241,7 @@ class WebSocketProtocol(Exchange, Connection, asyncio.Protocol):
         return None if self.agreement is None else (self.agreement, self.early)
 
     def _log_refusal(self, error: HttpError) -> None:
-        if error.status != 503:  # which is the entrance's own, and counted
-            self.setting.entrance.guard.refused(error)
+        self.setting.entrance.guard.refused(error)
         path = "" if self.request is None else " " + shown(self.request.path)
         more = self._note_refusal(error.status)
         if more is not None:

@@ -246,7 +246,7 @@ class ServerCarrier:
         if not self.started:
             self.closing = True
             return b""
-        error = HttpError(408, "the request did not come in time (open_timeout)")
+        error = HttpError(408, "the request did not come in time", bound="open_timeout")
         return self.refuse(error, date=date)
 
     def finish(self) -> None:

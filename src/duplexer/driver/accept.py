@@ -357,8 +357,9 @@ def _conclude(
                 prepare(connection)
             yield Write(response.serialize())
             return agreement
-        serving.guard.refused(_full())
-        response = connection.response = refuse(_full(), serving.options.server_header)
+        full = _full(serving)
+        serving.guard.refused(full)
+        response = connection.response = refuse(full, serving.options.server_header)
     _refused(connection, serving, response.status_code, why or response.reason_phrase)
     yield Write(carrier.respond(request, response, date=http_date(time.time())))
     return None
@@ -386,7 +387,7 @@ def _accept(
     presented: Presented | None = None,
 ) -> Agreement:
     if connection.is_full():
-        raise _full()
+        raise _full(serving)
     options = serving.options
     host = None
     if serving.trusted is not None:
@@ -423,5 +424,7 @@ def _options(connection: Any, serving: Serving, presented: Presented | None) -> 
     return options
 
 
-def _full() -> HttpError:
-    return HttpError(503, "this server takes no more connections; try again later", _LATER)
+def _full(serving: Serving) -> HttpError:
+    bound = "max_threads" if serving.guard.limits.max_connections is None else "max_connections"
+    text = "this server takes no more connections; try again later"
+    return HttpError(503, text, _LATER, bound=bound)

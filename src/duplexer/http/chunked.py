@@ -78,7 +78,7 @@ class ChunkedReader:
             raise HttpError(400, "a line ends in LF without CR")
         if end > bound:
             if self._phase == _TRAILER:
-                raise HttpError(431, f"trailer longer than {bound} (max_header_line)")
+                raise HttpError(431, f"trailer longer than {bound}", bound="max_header_line")
             raise HttpError(400, "malformed chunk")
         if not complete:
             return False
@@ -100,8 +100,10 @@ class ChunkedReader:
             self._trailers += 1
             self._trailer_bytes += len(line) + 2
             limits = self.limits
-            if self._trailers > limits.max_headers or self._trailer_bytes > limits.max_header_bytes:
-                raise HttpError(431, "too many trailers (max_headers, max_header_bytes)")
+            if self._trailers > limits.max_headers:
+                raise HttpError(431, "too many trailers", bound="max_headers")
+            if self._trailer_bytes > limits.max_header_bytes:
+                raise HttpError(431, "trailers too large", bound="max_header_bytes")
             add_line({}, line)
 
     def _on_size(self, line: str) -> None:
@@ -112,6 +114,6 @@ class ChunkedReader:
             raise HttpError(400, f"malformed chunk size: {shown(line)}")
         size = int(digits, 16)
         if self.max_body is not None and len(self.body) + size > self.max_body:
-            raise HttpError(413, f"body larger than {self.max_body} bytes (max_body)")
+            raise HttpError(413, f"body larger than {self.max_body} bytes", bound="max_body")
         self._need = size
         self._phase = _DATA if size else _TRAILER

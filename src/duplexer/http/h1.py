@@ -109,15 +109,19 @@ class _HeadReader:
         if not self._headers_start:
             if length > limits.max_request_line:
                 raise HttpError(
-                    414, f"first line longer than {limits.max_request_line} (max_request_line)"
+                    414,
+                    f"first line longer than {limits.max_request_line}",
+                    bound="max_request_line",
                 )
         elif length > limits.max_header_line:
             raise HttpError(
-                431, f"header line longer than {limits.max_header_line} (max_header_line)"
+                431,
+                f"header line longer than {limits.max_header_line}",
+                bound="max_header_line",
             )
         elif length + self._start - self._headers_start > limits.max_header_bytes:
             raise HttpError(
-                431, f"headers larger than {limits.max_header_bytes} (max_header_bytes)"
+                431, f"headers larger than {limits.max_header_bytes}", bound="max_header_bytes"
             )
 
     def _one_start_line(self, line: bytes) -> None:
@@ -128,7 +132,9 @@ class _HeadReader:
     def _one_header_line(self, line: bytes) -> None:
         self._count += 1
         if self._count > self.limits.max_headers:
-            raise HttpError(431, f"more than {self.limits.max_headers} headers (max_headers)")
+            raise HttpError(
+                431, f"more than {self.limits.max_headers} headers", bound="max_headers"
+            )
         if line.translate(None, VALUE_BYTES):
             raise HttpError(400, "control character in a header")
         add_line({}, line.decode("latin-1"))
@@ -340,7 +346,7 @@ class RequestReader(_HeadReader):
         if length and is_upgrade(request) and not (length == 8 and "Sec-WebSocket-Key1" in headers):
             raise HttpError(400, "a WebSocket handshake cannot have a body")
         if length > self.limits.max_body:
-            raise HttpError(413, f"body larger than {self.limits.max_body} bytes (max_body)")
+            raise HttpError(413, f"body larger than {self.limits.max_body} bytes", bound="max_body")
         if length:
             self._length = length
             self._phase = _LENGTH

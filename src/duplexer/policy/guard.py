@@ -23,17 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Guard"]
 
-#: What a bound can be called. An error of ours that one led to names it, or it is the usual one.
+#: What a bound can be called. The text of an error that one led to names it, or it is the usual
+#: one; an HttpError has it as an attribute.
 _NAMES = frozenset(field.name for field in dataclasses.fields(Limits))
-
-#: Our own answers that say that a bound has struck.
-_STATUSES = {
-    408: "open_timeout",
-    413: "max_body",
-    414: "max_request_line",
-    431: "max_headers",
-    503: "max_connections",
-}
 
 #: Rules of the protocol that are bounds.
 _RULES = {
@@ -215,11 +207,8 @@ class Guard:
 
     def refused(self, error: HttpError) -> None:
         """We have refused a request: count the bound, if that is why."""
-        name = _STATUSES.get(error.status)
-        if name == "max_connections" and self.limits.max_connections is None:
-            name = "max_threads"
-        if name is not None:
-            self.strike(_named(error.text) or name)
+        if error.bound is not None:
+            self.strike(error.bound)
 
     def failed(self, error: BaseException) -> None:
         """An opening handshake has failed without an answer: count the bound, if that is why."""

@@ -164,6 +164,19 @@ def test_a_request_that_takes_too_long() -> None:
 def test_a_full_server() -> None:
     outcome, written, _ = run_both(REQUEST, target=connection(full=True))
     assert outcome is None and status(written) == 503 and b"Retry-After" in written
+    for most, name in ((1, "max_connections"), (None, "max_threads")):
+        guard = Guard(Limits(max_connections=most))
+        _, written, _ = run(REQUEST, target=connection(full=True), guard=guard)
+        assert guard.struck == {name: 1} and f"({name})".encode() in written
+
+
+def test_an_answer_of_a_hook_is_no_bound_that_struck() -> None:
+    def busy(*_: Any) -> None:
+        raise HttpError(503, "there is too much to do: max_message")
+
+    guard = Guard(Limits())
+    _, written, _ = run(REQUEST, process_request=busy, guard=guard)
+    assert status(written) == 503 and guard.struck == {}
 
 
 def test_process_request_may_answer() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from duplexer.errors import HttpError, InvalidMessage, PeerTimeout, ProtocolError
 from duplexer.limits import Limits
-from duplexer.policy.guard import _RULES, _STATUSES, Guard
+from duplexer.policy.guard import _RULES, Guard
 from duplexer.policy.networks import Networks
 
 HERE, THERE = ("192.0.2.1", 1), ("192.0.2.2", 2)
@@ -171,22 +171,21 @@ def test_what_has_struck() -> None:
     guard = Guard(Limits())
     for rule in _RULES:
         guard.ended(ProtocolError(rule))
-    for status in _STATUSES:
-        guard.refused(HttpError(status, ""))
+    guard.refused(HttpError(413, "", bound="max_body"))
     guard.ended(PeerTimeout("keepalive", ""))
     guard.ended(BufferError("slow consumer"))
     guard.ended(TimeoutError("the peer did not read for 30 s (Limits.send_timeout)"))
     guard.ended(TimeoutError("the close handshake was not finished in time"))
     fields = {field.name for field in dataclasses.fields(Limits)}
     assert set(guard.struck) <= fields and set(guard.struck.values()) == {1}
-    assert len(guard.struck) == len(_RULES) + len(_STATUSES) + 4
+    assert len(guard.struck) == len(_RULES) + 5
 
 
 def test_a_bound_that_an_error_names() -> None:
     guard = Guard(Limits(max_connections=1))
-    guard.refused(HttpError(431, "header line longer than 8192 (max_header_line)"))
-    guard.refused(HttpError(503, "this server takes no more connections"))
+    guard.refused(HttpError(431, "header line longer than 8192", bound="max_header_line"))
     guard.refused(HttpError(429, "too many attempts (failure_rate)"))  # has been counted
+    guard.refused(HttpError(503, "of the user's own, about max_message"))
     guard.ended(ProtocolError("message-rate", "from ::1 (Limits.address_message_rate)"))
     guard.ended(ProtocolError("mask-missing", "max_message"))
     guard.ended(BufferError("the send queue is full. Raise Limits.send_queue_bytes"))
@@ -194,12 +193,11 @@ def test_a_bound_that_an_error_names() -> None:
     guard.failed(TimeoutError("no PROXY header came in time (open_timeout)"))
     guard.failed(TimeoutError("of the user's own"))
     guard.failed(ValueError("max_message"))
-    names = "max_header_line max_connections address_message_rate send_queue_bytes max_preamble"
+    names = "max_header_line address_message_rate send_queue_bytes max_preamble"
     assert guard.struck == dict.fromkeys([*names.split(), "open_timeout"], 1)
     guard = Guard(Limits())
-    guard.refused(HttpError(503, "this server takes no more connections"))
     guard.strike("handler_timeout", 3)
-    assert guard.struck == {"max_threads": 1, "handler_timeout": 3}
+    assert guard.struck == {"handler_timeout": 3}
 
 
 def test_what_is_no_bound() -> None:
