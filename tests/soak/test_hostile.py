@@ -1,8 +1,8 @@
 """Thousands of connections of one process, a tenth of them misbehaving on purpose.
 
-A minute of one thousand, among other tests; ``SOAK_HOSTILE=1800`` in the environment makes it half
-an hour of five thousand, alone. Quiet phases and noisy ones take turns, so that what the machine
-does besides is in both.
+Two minutes of one thousand, among other tests; ``SOAK_HOSTILE=1800`` in the environment makes it
+half an hour of five thousand, alone. Quiet phases and noisy ones take turns, so that what the
+machine does besides is in both.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.soak.test_soak import SEED, start
 
 #: By itself, and on purpose: then it is judged how soon the honest are answered, too.
 ALONE = "SOAK_HOSTILE" in os.environ
-SECONDS = float(os.environ.get("SOAK_HOSTILE", "70"))
+SECONDS = float(os.environ.get("SOAK_HOSTILE", "120"))
 ROUNDS = max(2, int(SECONDS / 50))
 #: Of each round; whoever is sent away for saying nothing takes ten seconds.
 QUIET, NOISY = (SECONDS / ROUNDS / 4 * part for part in (1, 3))
