@@ -32,7 +32,7 @@ MACHINERY = (
     "wire.py",
 )
 AIM = 2100  #: what they should have together ...
-MOST_LINES = 3233  #: ... and what they have: raise it for no less than a front
+MOST_LINES = 3232  #: ... and what they have: raise it for no less than a front
 MOST_ALIKE = 0.40
 SMALL = 25  #: a file of fewer lines only names things, and may be as others are
 _SPACE = {

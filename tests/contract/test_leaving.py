@@ -8,12 +8,19 @@ import pytest
 
 from duplexer import ConnectionClosed, Limits
 from duplexer.carriers.readiness import Readiness
+from duplexer.carriers.routes import text
 from tests.contract.peers import TEXT, Raw
 
 REQUEST = (
     b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
+PAGE = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+#: A test that waits for these has failed.
+PATIENT = Limits(open_timeout=60, handler_timeout=60)
+#: With these nothing ends what is under way: who waits for it waits for ever.
+ENDLESS = Limits(open_timeout=None, handler_timeout=None, keep_alive_timeout=3600)
 
 
 async def echo(ws):
@@ -295,6 +302,201 @@ async def test_what_the_kernel_has_accepted_is_answered(front):
         slow.may_go = True
         assert await all_of(ws) == (["x"], 1012)
         await draining
+
+
+# -- requests under way --------------------------------------------------------------------------
+
+
+def everything(peer):
+    """What comes until the stream ends."""
+    with contextlib.suppress(ConnectionResetError):
+        while data := peer.sock.recv(65536):
+            peer.buffer += data
+    return peer.buffer
+
+
+def begin(front, server, how):
+    """Leave; what this gives back is to be awaited."""
+    if how == "drain":
+        return front.spawn(server.drain(0.0))
+    server.close()
+    return front.spawn(server.wait_closed())
+
+
+async def test_a_request_that_has_begun_is_read_to_its_end(front):
+    async with front.serve(echo, limits=PATIENT) as server:
+        async with front.raw(server, handshake=False) as peer:
+            await front.thread(peer.send_bytes, REQUEST[:40])
+            await front.until(lambda: server.opening)
+            draining = front.spawn(server.drain(0.0))
+            await front.until(lambda: not server.sockets)
+            await front.thread(peer.send_bytes, REQUEST[40:])
+            answer = await front.thread(everything, peer)
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert b"Connection: close" in answer and b"Retry-After:" in answer
+        await draining
+
+
+async def test_who_has_only_connected_may_ask(front):
+    def ask():
+        if front.secure:
+            peer.sock = front.client_context.wrap_socket(peer.sock, server_hostname="127.0.0.1")
+        peer.send_bytes(REQUEST)
+        return everything(peer)
+
+    async with front.serve(echo, limits=PATIENT) as server:
+        peer = Raw.dial(address(server), handshake=False)  # without letting the server run
+        draining = front.spawn(server.drain(0.0))
+        await front.until(lambda: not server.sockets)
+        assert (await front.thread(ask)).startswith(b"HTTP/1.1 503 ")
+        peer.close()
+        await draining
+
+
+async def test_a_request_that_was_just_sent_is_answered(front):
+    async with front.serve(echo, limits=PATIENT) as server:
+        async with front.raw(server, handshake=False) as peer:
+            peer.send_bytes(REQUEST)
+            draining = front.spawn(server.drain(0.0))
+            head = await front.thread(peer.read_head)
+            assert head.startswith((b"HTTP/1.1 503 ", b"HTTP/1.1 101 "))
+            if b" 101 " in head:
+                assert await front.thread(peer.recv_close) == (1012, "")
+        await draining
+
+
+@pytest.mark.parametrize("how", ["drain", "close"])
+async def test_what_is_being_answered_is_answered(front, how):
+    begun, may_go = [], []
+
+    async def ask(ws, request):
+        begun.append(request)
+        await front.until(lambda: may_go)
+        return None if "Upgrade" in request.headers else ws.respond(200, "done")
+
+    async with front.serve(echo, process_request=ask, limits=PATIENT) as server:
+        async with (
+            front.raw(server, handshake=False) as page,
+            front.raw(server, handshake=False) as socket,
+        ):
+            await front.thread(page.send_bytes, PAGE)
+            await front.thread(socket.send_bytes, REQUEST)
+            await front.until(lambda: len(begun) == 2)
+            leaving = begin(front, server, how)
+            await front.until(lambda: not server.sockets)
+            may_go.append(True)
+            answer = await front.thread(everything, page)
+            assert answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"done")
+            assert b"Connection: close" in answer
+            answer = await front.thread(everything, socket)
+            assert answer.startswith(b"HTTP/1.1 503 ")
+        await leaving
+
+
+async def test_who_is_kept_alive_holds_nothing_up(front):
+    async with front.serve(echo, http={"/": text("hi")}, limits=ENDLESS) as server:
+        async with front.raw(server, handshake=False) as peer:
+            await front.thread(peer.send_bytes, PAGE)
+            assert b"Connection:" not in await front.thread(peer.read_head)
+            await front.until(lambda: server.idle)
+            await server.drain(0.0)
+            assert await front.thread(everything, peer) == b"hi"
+
+
+@pytest.mark.plain_only
+async def test_nobody_is_kept_alive_from_when_it_is_announced(front):
+    async with front.serve(echo, http={"/": text("hi")}, limits=ENDLESS) as server:
+        async with front.raw(server, handshake=False) as peer:
+            await front.thread(peer.send_bytes, PAGE)
+            assert b"Connection:" not in await front.thread(peer.read_head)
+            draining = front.spawn(server.drain(0.0, notice=3600))
+            await front.until(lambda: server.leaving)
+            await front.thread(peer.send_bytes, PAGE)
+            answer = await front.thread(everything, peer)
+            assert b"HTTP/1.1 200 " in answer and b"Connection: close" in answer
+        server.close()
+        await draining
+
+
+async def test_who_does_not_finish_a_request_has_so_long(front):
+    limits = ENDLESS.replace(handler_timeout=0.05)
+    async with front.serve(echo, limits=limits) as server:
+        async with front.raw(server, handshake=False) as peer:
+            await front.thread(peer.send_bytes, REQUEST[:40])
+            await front.until(lambda: server.opening)
+            await server.drain(0.0)
+            assert await front.thread(everything, peer) == b""
+        await front.until(lambda: not server.opening)
+
+
+@pytest.mark.plain_only
+async def test_nor_longer_than_at_any_time(front):
+    limits = ENDLESS.replace(open_timeout=0.2)
+    async with front.serve(echo, limits=limits) as server:
+        async with front.raw(server, handshake=False) as peer:
+            await front.thread(peer.send_bytes, REQUEST[:40])
+            draining = front.spawn(server.drain(0.0))
+            assert (await front.thread(everything, peer)).startswith(b"HTTP/1.1 408 ")
+        await draining
+
+
+@pytest.mark.parametrize("drains", [False, True])
+async def test_closing_waits_for_no_request(front, drains):
+    async with front.serve(echo, http={"/": text("hi")}, limits=ENDLESS) as server:
+        async with (
+            front.raw(server, handshake=False) as half,
+            front.raw(server, handshake=False) as idle,
+        ):
+            await front.thread(half.send_bytes, REQUEST[:40])
+            await front.thread(idle.send_bytes, PAGE)
+            await front.thread(idle.read_head)
+            await front.until(lambda: len(server.opening) == 2)
+            if drains:
+                draining = front.spawn(server.drain(0.0))
+                await front.until(lambda: not server.sockets)
+            server.close()
+            await server.wait_closed()
+            if drains:
+                await draining
+            assert await front.thread(everything, half) == b""
+            assert await front.thread(everything, idle) == b"hi"
+        await front.until(lambda: not server.opening)
+
+
+async def cut(front, how, unlogged):
+    """Leave while something is answered that takes too long."""
+    begun, may_go = [], []
+
+    async def ask(ws, request):
+        begun.append(request)
+        await front.until(lambda: may_go)
+        return ws.respond(200, "done")
+
+    limits = Limits(handler_timeout=0.05, close_timeout=0.05)
+    async with front.serve(echo, process_request=ask, limits=limits) as server:
+        async with front.raw(server, handshake=False) as peer:
+            await front.thread(peer.send_bytes, PAGE)
+            await front.until(lambda: begun)
+            await begin(front, server, how)
+            assert await front.thread(everything, peer) == b""
+        may_go.append(True)  # a thread cannot be cancelled
+        await front.until(lambda: not server.opening)
+    assert all("handlers" in record.getMessage() for record in unlogged)
+    unlogged.clear()
+
+
+@pytest.mark.plain_only
+async def test_who_is_being_answered_has_as_long_as_handlers(front, unlogged):
+    await cut(front, "drain", unlogged)
+
+
+@pytest.mark.plain_only
+@pytest.mark.cancels
+async def test_and_so_when_it_closes(front, unlogged):
+    await cut(front, "close", unlogged)
+
+
+# -- bounds, and what is refused -----------------------------------------------------------------
 
 
 @pytest.mark.plain_only

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from duplexer.limits import Limits
     from duplexer.policy.networks import Networks
 
-__all__ = ["Acceptor", "Several", "TlsAcceptor", "listen"]
+__all__ = ["Acceptor", "Several", "TlsAcceptor", "hang_up", "listen", "read_rest"]
 
 #: Connections that are accepted before those that are open have their turn.
 BATCH = 64
@@ -144,6 +144,14 @@ class Acceptor:
         if self._poller is not None:
             self._poller.release()
         self._closed.set_result(None)
+
+    def leave(self, *, takes_rest: bool, drops: bool) -> None:
+        """Close it; who has come is accepted before that, or dropped if TLS is not done yet."""
+        if takes_rest:
+            self.accept_rest()
+        self.close()
+        if drops:
+            self.drop()
 
     def drop(self) -> None:
         """Close those who are not past TLS or the PROXY protocol."""
@@ -314,8 +322,21 @@ class _Quiet:
             self._wrapped.call_exception_handler(context)
 
 
+def read_rest(transport: Any) -> None:
+    """Read what has come already, where that is ours to do and reading has not been paused."""
+    if isinstance(transport, Tcp) and transport.reading:
+        transport.on_readable()
+
+
+def hang_up(transport: Any) -> bool:
+    """Close it after what is buffered; whether nothing is."""
+    is_flushed = not transport.get_write_buffer_size()
+    transport.close()
+    return is_flushed
+
+
 class Several:
-    """Servers of one socket each, as one."""
+    """Servers of the loop's own, of one socket each, as one. Of handshakes they tell nothing."""
 
     def __init__(self, servers: list[Any]) -> None:
         self._servers = servers
@@ -338,6 +359,13 @@ class Several:
         """Stop accepting, and close the listening sockets."""
         for server in self._servers:
             server.close()
+
+    def leave(self, *, takes_rest: bool, drops: bool) -> None:
+        """See :class:`Acceptor`."""
+        self.close()
+
+    async def settled(self) -> None:
+        """See :class:`Acceptor`."""
 
     async def wait_closed(self) -> None:
         """Wait until all are closed."""

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Self
 import aiofastnet
 
 from duplexer.asyncio import tcp
-from duplexer.asyncio.accepting import Acceptor, Several, TlsAcceptor, listen
+from duplexer.asyncio.accepting import Acceptor, Several, TlsAcceptor, hang_up, listen, read_rest
 from duplexer.asyncio.connection import Connection, Listener
 from duplexer.asyncio.lag import Lag
 from duplexer.asyncio.pump import fan_out as fan_out_quickly
 from duplexer.asyncio.pump import pump_of
-from duplexer.driver.accept import Opener, Serving, open_server
+from duplexer.driver.accept import Opener, Serving
 from duplexer.driver.basic_auth import basic_auth
 from duplexer.driver.draining import AwaitedLeaver, close, follow
 from duplexer.driver.fanning import fan_out
@@ -80,7 +80,8 @@ class ServerConnection(RosterEntry, Connection):
 
     def opening_steps(self) -> Steps:
         """See :class:`~duplexer.asyncio.connection.Connection`."""
-        return open_server(self, self.server.serving, secure=self.is_secure())
+        steps: Steps = self.server.opening_steps(self, secure=self.is_secure())
+        return steps
 
     def opened(self) -> None:
         """The handshake is done: let the handler have the connection."""
@@ -206,39 +207,34 @@ class Server(AwaitedLeaver, Roster):
     async def _wait_empty(self, seconds: float | None) -> bool:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self.staying:
+                await self.server.settled()
+                while not self.is_empty():
                     self._empty.clear()
                     await self._empty.wait()
-        return not self.staying
+        return self.is_empty()
 
     def stop_accepting(self) -> None:
         """See :class:`~duplexer.driver.draining.Leaver`."""
         self.most = 0
-        if isinstance(self.server, Acceptor) and not self.shares_sockets:
-            self.server.accept_rest()
-        self.server.close()
+        self.server.leave(takes_rest=not self.shares_sockets, drops=self.closing)
 
-    def drop_opening(self) -> None:
-        """See :class:`~duplexer.driver.draining.Leaver`."""
-        if isinstance(self.server, Acceptor):
-            self.server.drop()
-        for connection in list(self.opening - self.admitted):
-            transport = connection.transport
-            if isinstance(transport, tcp.Tcp) and transport.reading:
-                transport.on_readable()  # what has come is answered; unread it would reset
-            transport.close()
+    def drop(self, connection: ServerConnection) -> None:
+        """See :class:`~duplexer.driver.roster.Roster`."""
+        read_rest(connection.transport)  # what has come is answered; unread it would reset
+        if connection not in self.answering and hang_up(connection.transport):
+            self.opening.discard(connection)  # TLS may wait for a goodbye, and nobody for that
 
     def cancel_handlers(self) -> int:
         """See :class:`~duplexer.driver.draining.Leaver`."""
         tasks = [each.handler_task for each in self.connected if each.handler_task is not None]
         for task in tasks:
             task.cancel()
-        return len(tasks)
+        return len(tasks) + super().cancel_handlers()
 
     def forget(self, connection: ServerConnection) -> None:
         """See :class:`~duplexer.driver.roster.Roster`."""
         super().forget(connection)
-        if not self.staying:
+        if self.is_empty():
             self._empty.set()
 
     async def wait_closed(self) -> None:
@@ -288,10 +284,8 @@ class serve(ServeBase):  # noqa: N801 - a verb, as in ``websockets``
         create = aiofastnet.create_unix_server if unix else aiofastnet.create_server
         create = functools.partial(create, server.loop, factory, ssl=self.context)
         given = kwargs.get("sock")
-        if isinstance(given, list):
-            several = [await create(**{**kwargs, "sock": one}) for one in given]
-            return server.listens(Several(several))
-        return server.listens(await create(**kwargs))
+        each = [{"sock": one} for one in given] if isinstance(given, list) else [{}]
+        return server.listens(Several([await create(**{**kwargs, **one}) for one in each]))
 
     def on(self, sockets: list[socket.socket], *, shared: bool = True) -> serve:
         """The same on ``sockets``, which are bound already; ``shared`` with another process."""

@@ -3,8 +3,13 @@
 ::
 
     drain() ──notice──► readiness says 503, connections are taken still
-            ──over────► the listener is closed; connections are finished, one after another
-            ──bound───► handlers end (Limits.handler_timeout); those left are closed and cancelled
+            ──over────► the listener is closed, and who is kept alive without a request; open
+                        connections are finished, one after another
+            ──bound───► handlers end, and so do requests and handshakes under way
+                        (Limits.handler_timeout); what is left is closed and cancelled
+
+    close() ──bound───► who has not sent a whole request is dropped, open connections are closed;
+                        handlers end, those of plain HTTP too; what is left is cancelled
 """
 
 from __future__ import annotations
@@ -44,7 +49,7 @@ class Pause:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Emptied:
-    """Wait until no connection is left, but no longer; send whether none is."""
+    """Wait until nobody is left who is waited for, but no longer; send whether that is so."""
 
     seconds: float | None
 
@@ -75,11 +80,21 @@ class Leaver(Protocol):
     def begin_closing(self, code: int, reason: str) -> bool:
         """See :class:`~duplexer.driver.roster.Roster`."""
 
+    @property
+    def staying(self) -> Iterable[Any]:
+        """Those whom ``Emptied`` waits for."""
+
+    def drop_idle(self) -> None:
+        """Close the connections that are kept alive for a request that has not begun."""
+
     def drop_opening(self) -> None:
-        """Close the connections whose handshake is not done."""
+        """Close the connections whose handshake is not done, but for those being answered."""
 
     def cancel_handlers(self) -> int:
-        """Cancel those that run, where they can be; how many that were."""
+        """Cancel those that run, where they can be, and close who is being answered.
+
+        Gives how many that were.
+        """
 
 
 async def follow(
@@ -119,12 +134,16 @@ class AwaitedLeaver:
 
         1. Each :class:`~duplexer.carriers.readiness.Readiness` of ``http=`` answers 503 from now
            on. For ``notice`` seconds all else goes on: so long a load balancer may need to notice.
-        2. The listening sockets are closed; handshakes under way are refused with 503.
+        2. The listening sockets are closed, and connections that are kept alive for a next
+           request. What is under way is answered: handshakes with 503, plain HTTP with
+           ``Connection: close``. Who has not sent all of a request has what is left of
+           ``Limits.open_timeout`` for that.
         3. The connections are closed with ``code`` (1012: service restart) and ``reason``, evenly
            and with jitter over ``over`` seconds, each between two messages (see
            :meth:`~duplexer.driver.finishing.Finishing.finish`). By default that takes a second
            for each ``Limits.drain_rate`` connections, and ``Limits.drain_time`` at most.
-        4. Handlers that have not ended ``Limits.handler_timeout`` seconds later are cancelled.
+        4. Handlers that have not ended ``Limits.handler_timeout`` seconds later are cancelled,
+           those of plain HTTP too; who still has not sent a request is dropped.
 
         ``close()`` ends it at once. Raises ``ValueError`` for times that are none.
         """
@@ -156,6 +175,7 @@ def _drain(server: Leaver, over: float | None, notice: float, code: int, reason:
         server.serving.routes.leave()
     if not (yield Pause(notice)):
         server.stop_accepting()
+        server.drop_idle()
         yield from _finish(server, over, code, reason)
     yield Emptied(server.serving.limits.handler_timeout)
     if server.begin_closing(code, reason):
@@ -200,7 +220,7 @@ def _close(server: Leaver, patience: float | None) -> Draining:
     if cancelled:
         server.serving.guard.strike("handler_timeout", cancelled)
         server.logger.warning(
-            "%d handlers had not ended in time and are cancelled (Limits.handler_timeout)",
+            "%d handlers had not ended in time and are cut off (Limits.handler_timeout)",
             cancelled,
         )
     if (yield Emptied(server.serving.limits.close_timeout)):
@@ -212,7 +232,7 @@ def _close(server: Leaver, patience: float | None) -> Draining:
 
 def report_unfinished(server: Leaver) -> None:
     """Name in the log whose handlers go on."""
-    names = ", ".join(map(str, server.connections))
+    names = ", ".join(map(str, server.staying))
     server.logger.error("handlers have not finished: %s", names)
 
 

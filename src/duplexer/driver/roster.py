@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from duplexer.core.session import check_close
+from duplexer.driver.accept import open_server
 from duplexer.driver.admission import came_late
-from duplexer.http.messages import make_response
+from duplexer.driver.draining import close
+from duplexer.driver.steps import Call, Read
+from duplexer.http.messages import Response, make_response
 from duplexer.limits import DEFAULT_LIMITS
 from duplexer.policy.forwarded import Client
 from duplexer.policy.guard import Guard
 
 if TYPE_CHECKING:
-    from duplexer.http.messages import Response
+    from duplexer.driver.accept import Serving
+    from duplexer.driver.draining import Leaver
+    from duplexer.driver.steps import Steps
 
 __all__ = ["Roster", "RosterEntry"]
 
@@ -28,8 +34,13 @@ class Roster:
            any of them ────────────────────────────┘
 
     Those that are ``admitted`` are being told that they may come in: they count for
-    ``max_connections`` already. Nothing here waits or locks; a front with threads does.
+    ``max_connections`` already. Of those that are ``opening`` it is known which are ``answering``
+    (a hook or what answers plain HTTP runs, or its answer is written) and which are ``idle``: kept
+    alive, with no next request. Nothing here waits or locks; a front with threads does.
     """
+
+    if TYPE_CHECKING:
+        serving: Serving
 
     def __init__(self, most: float | None, guard: Guard | None = None) -> None:
         self.guard = Guard(DEFAULT_LIMITS) if guard is None else guard
@@ -38,6 +49,10 @@ class Roster:
         self.opening: set[Any] = set()
         self.admitted: set[Any] = set()
         self.connected: set[Any] = set()
+        self.answering: set[Any] = set()
+        self.idle: set[Any] = set()
+        #: who was being answered when it was closed: they have the time that handlers have
+        self.spared: set[Any] = set()
         self.leaving = False  #: nobody is to come any more: it is closing, or going to
         self.closing = False
         #: the code and the reason for those who come too late
@@ -52,8 +67,17 @@ class Roster:
 
     @property
     def staying(self) -> set[Any]:
-        """Those who are open, or are being told so: nobody may cut them short."""
-        return self.connected | self.admitted
+        """Those whom a server that leaves waits for: see ``is_empty``."""
+        return self.connected | (self.admitted | self.spared if self.closing else self.opening)
+
+    def is_empty(self) -> bool:
+        """Whether nobody is waited for.
+
+        Of those who are not open yet, everybody is while it drains, for no longer than each has
+        for a request anyway; when it closes, who has been admitted or spared.
+        """
+        more = self.admitted or self.spared if self.closing else self.opening
+        return not (self.connected or more)
 
     @property
     def struck(self) -> dict[str, int]:
@@ -93,17 +117,82 @@ class Roster:
             self.guard.ended(connection.session.error)
             if came_late(connection):
                 self.guard.strike("first_message_timeout")
-        for group in (self.opening, self.admitted, self.connected):
+        for group in (self.opening, self.admitted, self.connected, self.spared):
             group.discard(connection)
+
+    def opening_steps(self, connection: Any, *, secure: bool) -> Steps:
+        """The steps of ``open_server``; meanwhile it is known what ``connection`` is at.
+
+        Of a server that leaves, an answer says ``Connection: close``, and nobody is kept alive.
+        """
+        steps = open_server(connection, self.serving, secure=secure)
+        asks = True  # it has come for that; after an answer, whether a next request has begun
+        try:
+            step = next(steps)
+            while True:
+                if not isinstance(step, Read):
+                    self.answering.add(connection)
+                else:
+                    self.answering.discard(connection)
+                    if not asks:
+                        self.idle.add(connection)
+                        if not self.most:  # it is zero before those who are idle are looked for
+                            return None
+                try:
+                    outcome = yield step
+                except Exception as exc:  # noqa: BLE001 - it is not ours
+                    self.idle.discard(connection)
+                    step = steps.throw(exc)
+                    continue
+                self.idle.discard(connection)
+                if isinstance(step, Read):
+                    asks = True
+                elif isinstance(step, Call):
+                    asks = False
+                    if self.leaving and isinstance(outcome, Response):
+                        outcome = _last(outcome)
+                step = steps.send(outcome)
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            steps.close()
+            self.answering.discard(connection)
+            self.idle.discard(connection)
+
+    def drop(self, connection: Any) -> None:
+        """Close ``connection``, which is not open yet, and is at no answer."""
+        connection.abort()
+
+    def spare(self, connection: Any, bound: float | None) -> None:
+        """Let ``connection`` be answered within so many seconds, if nobody else sees to that."""
+
+    def close(self, close_connections: bool = True, code: int = 1001, reason: str = "") -> None:
+        """Stop accepting; close connections with ``code`` unless told not to. Does not wait."""
+        if self.begin_closing(code, reason):
+            next(close(cast("Leaver", self), close_connections))  # what follows is for who waits
+
+    def drop_idle(self) -> None:
+        """See :class:`~duplexer.driver.draining.Leaver`."""
+        for connection in list(self.idle):
+            self.drop(connection)
 
     def drop_opening(self) -> None:
         """See :class:`~duplexer.driver.draining.Leaver`."""
-        for connection in list(self.opening - self.admitted):
-            connection.abort()
+        for connection in list(self.opening - self.admitted - self.answering):
+            self.drop(connection)
+        self.spared = self.opening & self.answering
+        for connection in list(self.spared):
+            self.spare(connection, self.guard.limits.handler_timeout)
 
     def cancel_handlers(self) -> int:
-        """See :class:`~duplexer.driver.draining.Leaver`: a thread cannot be ended from outside."""
-        return 0
+        """See :class:`~duplexer.driver.draining.Leaver`.
+
+        A front that can cancel handlers does that too; a thread cannot be ended from outside.
+        """
+        spared = list(self.spared)
+        for connection in spared:
+            connection.abort()
+        return len(spared)
 
     def begin_closing(self, code: int, reason: str) -> bool:
         """From now on nobody comes in; false if that is nothing new.
@@ -116,6 +205,15 @@ class Roster:
         self.closing = self.leaving = True
         self.closed_with = (code, reason)
         return True
+
+
+def _last(response: Response) -> Response:
+    """``response`` as the last one on its connection; one that lets in is left as it is."""
+    if response.status_code < 200:
+        return response
+    headers = response.headers.copy()
+    headers.replace("Connection", "close")
+    return dataclasses.replace(response, headers=headers)
 
 
 class RosterEntry:

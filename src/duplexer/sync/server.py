@@ -13,9 +13,8 @@ from math import inf
 from time import monotonic
 from typing import Any, Self
 
-from duplexer.driver.accept import open_server
 from duplexer.driver.basic_auth import basic_auth
-from duplexer.driver.draining import close, drain, follow_blocking, report_unfinished
+from duplexer.driver.draining import drain, follow_blocking, report_unfinished
 from duplexer.driver.fanning import broadcast
 from duplexer.driver.handling import close_code_after, report_refusal
 from duplexer.driver.introducing import introduce
@@ -49,7 +48,7 @@ class ServerConnection(RosterEntry, Connection):
                 exchange.secure(TlsLayer(server.context, None))
             exchange.until = inf  # from here on each read has a time of its own
             secure = server.context is not None
-            outcome = exchange.run(open_server(self, server.serving, secure=secure))
+            outcome = exchange.run(server.opening_steps(self, secure=secure))
         except Exception as exc:  # noqa: BLE001 - it is reported
             report_refusal(self, exc)
         if outcome is not None:
@@ -145,11 +144,6 @@ class Server(ServeBase, Roster):
         finally:
             self.shutdown()
 
-    def close(self, close_connections: bool = True, code: int = 1001, reason: str = "") -> None:
-        """Stop accepting; close connections with ``code`` unless told not to. Does not wait."""
-        if self.begin_closing(code, reason):
-            next(close(self, close_connections))  # what follows is for who waits
-
     def drain(
         self, over: float | None = None, *, notice: float = 0.0, code: int = 1012, reason: str = ""
     ) -> None:
@@ -172,7 +166,9 @@ class Server(ServeBase, Roster):
 
     def _wait_empty(self, timeout: float | None) -> bool:
         with self._changed:
-            return self._changed.wait_for(lambda: not self.staying - self._waiting, timeout)
+            return self._changed.wait_for(
+                lambda: self._acceptor is None and not self.staying - self._waiting, timeout
+            )
 
     def begin_closing(self, code: int, reason: str) -> bool:
         """See :class:`~duplexer.driver.roster.Roster`."""
@@ -191,18 +187,18 @@ class Server(ServeBase, Roster):
             self._changed.notify_all()
         if not sockets:
             return
-        if self._acceptor is not None:
+        acceptor = self._acceptor
+        if acceptor is not None:
             self._bell.send(b"!")
             # It waits for nobody, unless a signal handler is here and has interrupted its thread.
-            self._acceptor.join(PAUSE)
+            acceptor.join(PAUSE)
             sockets = ()  # those are its own to close
         for sock in (*sockets, self._bell, self._ear):
             sock.close()
 
-    def drop_opening(self) -> None:
-        """See :class:`~duplexer.driver.draining.Leaver`."""
-        for connection in list(self.opening - self.admitted):
-            connection.wire.shutdown(socket.SHUT_RDWR)
+    def drop(self, connection: ServerConnection) -> None:
+        """See :class:`~duplexer.driver.roster.Roster`: what has come is read, and answered."""
+        connection.wire.shutdown(socket.SHUT_RD)
 
     def wait_closed(self, timeout: float | None = None) -> bool:
         """Wait until it is closed and all handlers have finished; false after ``timeout``.
@@ -256,6 +252,7 @@ class Server(ServeBase, Roster):
     def _accept_all(self, sockets: tuple[Any, ...]) -> None:
         with selectors.DefaultSelector() as selector, contextlib.ExitStack() as closing:
             selector.register(self._ear, selectors.EVENT_READ)
+            closing.callback(self._stopped)
             for sock in sockets:
                 selector.register(closing.enter_context(sock), selectors.EVENT_READ)
             while self.sockets:
@@ -266,6 +263,11 @@ class Server(ServeBase, Roster):
                 for sock in sockets:
                     for _ in those_waiting(sock, self.limits):
                         self._accept(sock)
+
+    def _stopped(self) -> None:
+        with self._changed:
+            self._acceptor = None
+            self._changed.notify_all()
 
     def _has_room(self) -> bool:
         return len(self.opening) + len(self.connected) < self.limits.max_threads

@@ -13,6 +13,7 @@ from urllib.parse import urljoin
 
 from duplexer.asyncio import client as asyncio_client
 from duplexer.asyncio import server as asyncio_server
+from duplexer.asyncio.accepting import Several
 from duplexer.asyncio.dialling import Dialler
 from duplexer.http.uri import parse_uri
 from duplexer.testing.arguments import URI, divided
@@ -134,7 +135,7 @@ async def serve(
         create_connection=opening.create_connection,
         logger=opening.logger,
     )
-    server.server = _NoSockets()
+    server.server = Several([_NoSockets()])
     memory = MemoryServer(server, link or Link())
     try:
         yield memory

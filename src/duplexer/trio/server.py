@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from duplexer.driver.accept import open_server
 from duplexer.driver.draining import AwaitedLeaver, close, follow
 from duplexer.driver.fanning import fan_out
 from duplexer.driver.handling import close_code_after, report_refusal
@@ -70,6 +69,7 @@ class Server(AwaitedLeaver, Roster):
                             accepting.start_soon(self._accept_all, listener, handlers)
                         accepting.start_soon(self._watch_lag)
                         task_status.started(self)
+                self._left.unpark_all()
                 while self.opening or self.connected:
                     await self._left.park()
         finally:
@@ -107,9 +107,9 @@ class Server(AwaitedLeaver, Roster):
 
     async def _wait_empty(self, bound: float | None) -> bool:
         with trio.move_on_after(seconds(bound)):
-            while self.staying:
+            while not (self.is_empty() and self._accepting.cancelled_caught):
                 await self._left.park()
-        return not self.staying
+        return self.is_empty()
 
     def stop_accepting(self) -> None:
         """See :class:`~duplexer.driver.draining.Leaver`."""
@@ -121,7 +121,11 @@ class Server(AwaitedLeaver, Roster):
         """See :class:`~duplexer.driver.draining.Leaver`."""
         for connection in self.connected:
             connection.handling.cancel()
-        return len(self.connected)
+        return len(self.connected) + super().cancel_handlers()
+
+    def spare(self, connection: ServerConnection, bound: float | None) -> None:
+        """See :class:`~duplexer.driver.roster.Roster`."""
+        connection.scope.deadline = trio.current_time() + seconds(bound)
 
     async def wait_closed(self) -> None:
         """Wait until all connections are closed and their handlers have finished."""
@@ -201,7 +205,7 @@ class Server(AwaitedLeaver, Roster):
             if limit.cancelled_caught:
                 self.guard.strike("open_timeout")
                 return False
-            steps = open_server(connection, self.serving, secure=secure)
+            steps = self.opening_steps(connection, secure=secure)
             outcome = await Exchange(stream, limits, until).run(steps)
         except Exception as exc:  # noqa: BLE001 - it is reported
             report_refusal(connection, cause_of(exc))

@@ -73,6 +73,10 @@ class Server:
         self.finishing: Any = None
         self.connections = {Connection(name, self) for name in connections}
 
+    @property
+    def staying(self) -> set[Connection]:
+        return self.connections
+
     def begin_closing(self, code: int, reason: str) -> bool:
         if not self.closing:
             self.closing = True
@@ -82,6 +86,9 @@ class Server:
 
     def stop_accepting(self) -> None:
         self.told.append("stop accepting")
+
+    def drop_idle(self) -> None:
+        self.told.append("drop idle")
 
     def drop_opening(self) -> None:
         self.told.append("drop opening")
@@ -113,7 +120,7 @@ def test_the_steps_of_draining() -> None:
     assert next(steps) == Pause(2.0) and server.told == ["not ready"]
     pause = next(steps)
     assert isinstance(pause, Pause) and 0 <= pause.seconds <= 5.0
-    assert server.told[1:] == ["stop accepting"]
+    assert server.told[1:] == ["stop accepting", "drop idle"]
     assert next(steps) == Emptied(7)
     assert "finish a 1012 later" in server.told
     server.connections.clear()

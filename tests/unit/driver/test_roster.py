@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from duplexer.carriers.routes import Routes, text
+from duplexer.driver.accept import Serving
 from duplexer.driver.roster import Roster, RosterEntry
+from duplexer.driver.steps import Call, Read, Write
 from duplexer.errors import Close
+from duplexer.handshake.server import ServerOptions
 from duplexer.limits import Limits
 from duplexer.policy.guard import Guard
 
@@ -16,12 +21,14 @@ from duplexer.policy.guard import Guard
 class Entry(RosterEntry):
     def __init__(self, server: Roster) -> None:
         self.server = server
+        self.request: Any = None
         self.response: Any = None
+        self.logger = logging.getLogger("test")
         self.remote_address = ("192.0.2.1", 4321)
         self.limits = server.guard.limits
         assembler = SimpleNamespace(ledger=None)
         self.session = SimpleNamespace(error=None, meter=None, close_sent=None, assembler=assembler)
-        self.login = SimpleNamespace(is_pending=True)
+        self.login: Any = SimpleNamespace(is_pending=True)
         server.opening.add(self)
 
     def is_admitted(self) -> bool:
@@ -121,9 +128,143 @@ def test_who_is_being_told_101_is_not_dropped() -> None:
     roster = Roster(5)
     told, asking = Entry(roster), Entry(roster)
     assert told.is_admitted()
-    assert roster.staying == {told}
-    dropped: list[Entry] = []
-    for each in (told, asking):
-        each.abort = lambda each=each: dropped.append(each)  # type: ignore[attr-defined]
+    assert roster.staying == {told, asking} and not roster.is_empty()
+    assert roster.begin_closing(1001, "")
+    assert roster.staying == {told} and not roster.is_empty()
+    dropped = dropping(told, asking)
     roster.drop_opening()
     assert dropped == [asking]
+    roster.forget(told)
+    assert not roster.staying and roster.is_empty()
+
+
+# -- what those who are not open yet are at ------------------------------------------------------
+
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+PAGE = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def dropping(*entries: Entry) -> list[Entry]:
+    """Those who are dropped from now on."""
+    dropped: list[Entry] = []
+    for each in entries:
+        each.abort = lambda each=each: dropped.append(each)  # type: ignore[attr-defined]
+    return dropped
+
+
+def opening(**serving: Any) -> tuple[Roster, Entry, Any]:
+    """A server, somebody who has connected, and the steps of that."""
+    roster = Roster(None)
+    options = ServerOptions(origins=None)
+    roster.serving = Serving(options=options, routes=Routes({"/": text("hi")}), **serving)
+    entry = Entry(roster)
+    entry.login = None
+    return roster, entry, roster.opening_steps(entry, secure=False)
+
+
+def answered(steps: Any, call: Call) -> bytes:
+    """What is written after what ``call`` calls."""
+    write = steps.send(call.function(*call.args))
+    assert isinstance(write, Write)
+    return write.data
+
+
+def test_who_is_answered_and_who_is_idle() -> None:
+    roster, entry, steps = opening()
+    assert isinstance(next(steps), Read)
+    assert not roster.idle | roster.answering  # it has come to ask
+    assert isinstance(steps.send(PAGE[:20]), Read)
+    call = steps.send(PAGE[20:])
+    assert roster.answering == {entry}
+    assert b"Connection" not in answered(steps, call)
+    assert roster.answering == {entry}
+    assert isinstance(steps.send(None), Read)
+    assert (roster.answering, roster.idle) == (set(), {entry})
+    assert isinstance(steps.send(PAGE[:20]), Read)
+    assert not roster.idle  # a next request has begun
+    steps.close()
+    assert not roster.answering
+
+
+def test_only_who_is_idle_is_dropped_before_the_others_have_been_answered() -> None:
+    roster, entry, steps = opening()
+    asking = Entry(roster)
+    dropped = dropping(entry, asking)
+    next(steps)
+    answered(steps, steps.send(PAGE))
+    steps.send(None)
+    roster.drop_idle()
+    assert dropped == [entry]
+    with pytest.raises(StopIteration):
+        steps.throw(TimeoutError())  # it was kept alive for so long
+    assert not roster.idle
+
+
+def test_the_last_answer_says_so() -> None:
+    roster, _, steps = opening()
+    next(steps)
+    call = steps.send(PAGE)
+    roster.leaving = True
+    assert b"\r\nConnection: close\r\n" in answered(steps, call)
+    assert b"Connection" not in text("hi").serialize()
+    with pytest.raises(StopIteration) as stop:
+        steps.send(None)
+    assert stop.value.value is None
+
+
+def test_who_becomes_idle_too_late_is_not_kept() -> None:
+    roster, _, steps = opening()
+    next(steps)
+    answered(steps, steps.send(PAGE))
+    roster.most = 0
+    with pytest.raises(StopIteration) as stop:
+        steps.send(None)
+    assert stop.value.value is None
+    assert not roster.idle
+
+
+def test_an_answer_that_lets_in_is_left_as_it_is() -> None:
+    roster, entry, steps = opening(process_response=lambda connection, request, response: response)
+    roster.leaving = True
+    next(steps)
+    call = steps.send(UPGRADE)
+    write = steps.send(call.function(*call.args))
+    assert write.data.startswith(b"HTTP/1.1 101 ") and b"Connection: Upgrade\r\n" in write.data
+    assert roster.answering == {entry}
+    with pytest.raises(StopIteration) as stop:
+        steps.send(None)
+    assert stop.value.value is not None
+    assert not roster.answering
+
+
+def test_what_fails_is_told_to_the_steps(caplog: Any) -> None:
+    roster, _, steps = opening()
+    next(steps)
+    steps.send(PAGE)
+    assert b" 500 " in steps.throw(ZeroDivisionError()).data
+    with pytest.raises(ZeroDivisionError):
+        steps.send(None)
+    assert not roster.answering
+
+
+def test_who_is_being_answered_is_spared_for_as_long_as_handlers() -> None:
+    roster, entry, steps = opening()
+    asking = Entry(roster)
+    dropped = dropping(entry, asking)
+    spared: list[Any] = []
+    roster.spare = lambda *told: spared.append(told)  # type: ignore[method-assign]
+    next(steps)
+    steps.send(PAGE)
+    assert roster.begin_closing(1001, "")
+    roster.drop_opening()
+    assert dropped == [asking]
+    assert roster.staying == {entry} and not roster.is_empty()
+    assert spared == [(entry, Limits().handler_timeout)]
+    assert roster.cancel_handlers() == 1
+    assert dropped == [asking, entry]
+    steps.close()
+    roster.forget(entry)
+    assert roster.is_empty()
