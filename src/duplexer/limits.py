@@ -132,6 +132,8 @@ class Limits:
     backlog: int = 1024  #: connections that the kernel may hold before we accept them
     refusal_log_rate: float = 1.0  #: lines a second about handshakes that were refused ...
     refusal_log_burst: int = 20  #: ... and at once; of the rest, the next line tells the number
+    log_lines: int = 10_000  #: of ``duplexer serve`` that nobody reads; beyond: dropped, counted
+    log_flush_timeout: float = 2.0  #: for these to be read when it ends
 
     # -- several worker processes ----------------------------------------------------------------
     max_groups: int = 1000  #: that one connection may be in

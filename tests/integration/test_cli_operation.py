@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import fcntl
 import os
 import re
 import signal
@@ -214,9 +215,11 @@ async def test_a_worker_that_is_killed(tmp_path: Path) -> None:
         assert "was killed by SIGKILL: it is replaced" in errors
 
 
-async def test_health_and_the_access_log(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [(), ("--workers", "1")])
+async def test_health_and_the_access_log(tmp_path: Path, workers: tuple[str, ...]) -> None:
     write_module(tmp_path, "app", LEDGER)
-    with server("serve", "app:handle", "--access-log", "--metrics", cwd=tmp_path) as (running, uri):
+    arguments = ("serve", "app:handle", "--access-log", "--metrics", *workers)
+    with server(*arguments, cwd=tmp_path) as (running, uri):
         for path in ("/healthz", "/readyz", "/metrics"):
             assert (await get(uri, path)).startswith(b"HTTP/1.1 200 ")
         async with connect(f"{uri}/chat?token=secret", proxy=None) as ws:
@@ -224,8 +227,29 @@ async def test_health_and_the_access_log(tmp_path: Path) -> None:
         for line in (r'"GET /readyz" 200', r'"GET /chat" 101', r'"GET /chat" closed 1000'):
             whole = rf"\n\d{{4}}-\d\d-\d\dT\S+[+-]\d{{4}} 127\.0\.0\.1:\d+ [0-9a-f]{{8}} {line}"
             await asyncio.to_thread(running.wait_for, whole)
-        _, output, errors = await asyncio.to_thread(running.stop)
+        async with connect(f"{uri}/to-the-end", proxy=None) as ws:
+            await ws.recv()
+            _, output, errors = await asyncio.to_thread(running.stop)
+        assert re.search(r'"GET /to-the-end" closed 1012 .*\n$', output)  # nothing is cut off
         assert "secret" not in output + errors
+
+
+async def test_a_log_that_nobody_reads_stops_nothing(tmp_path: Path) -> None:
+    write_module(tmp_path, "app", LEDGER)
+    arguments = ("--access-log", "--health", "--limit", "log_lines=10")
+    with server("serve", "app:handle", *arguments, cwd=tmp_path) as (running, uri):
+        assert running.popen.stdout is not None
+        fcntl.fcntl(running.popen.stdout, 1031, 4096)  # F_SETPIPE_SZ: it is full soon
+        reader, writer = await asyncio.open_connection(*where(uri))
+        async with asyncio.timeout(PATIENCE):
+            for _ in range(300):
+                writer.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert (await reader.readuntil(b"ok\n")).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+        await writer.wait_closed()
+        await asyncio.to_thread(running.wait_for, r"\n\d+ lines were dropped")
+        assert "GET /healthz" in running.seen()
+        assert (await asyncio.to_thread(running.stop))[0] == 0
 
 
 async def get(uri: str, path: str) -> bytes:

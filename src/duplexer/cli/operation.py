@@ -19,6 +19,7 @@ from duplexer.carriers.readiness import Readiness
 from duplexer.carriers.routes import text
 from duplexer.cli.config import limits_of, read_config
 from duplexer.cli.descriptors import raise_limit, room_for
+from duplexer.cli.lines import LineHandler
 from duplexer.cli.listen import gathering
 from duplexer.cli.loops import loop_factory
 from duplexer.cli.outcome import Failure, Status, bind_failure
@@ -264,10 +265,10 @@ def warnings_for(
         yield "--reload is for development, and others can reach this server"
 
 
-def _on_output() -> logging.Logger:
+def _on_output(limits: Limits) -> logging.Logger:
     """A logger of its own, whatever the user's code makes of the others."""
     logger = logging.Logger("duplexer.access", logging.INFO)  # noqa: LOG001 - see above
-    handler = logging.StreamHandler(sys.stdout)
+    handler = LineHandler(sys.stdout, limits)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
     logger.addHandler(handler)
     return logger
@@ -327,7 +328,7 @@ class _Site:
             http = {"/healthz": text("ok\n"), "/readyz": Readiness(), **http}
         observers: list[Observer] = []
         if operation.access_log:
-            observers.append(AccessLog(_on_output(), requests=True))
+            observers.append(AccessLog(_on_output(self.limits), requests=True))
         if operation.metrics:
             metrics = Metrics()
             observers.append(metrics)
@@ -443,7 +444,6 @@ def operate(
     notes: Callable[[str], str] | None = None,
 ) -> None:
     """Serve what ``load`` gives until told to stop. ``notes`` as of ``run_server``."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     server_log = logging.getLogger("duplexer.server")
     server_log.setLevel(logging.INFO)
     server_log.addFilter(_is_for_operators)
@@ -460,6 +460,11 @@ def operate(
         except ValueError as error:
             raise Failure(str(error), f"correct {option}", status=Status.USAGE) from None
     site = _Site(listen, operation, load, raise_limit())
+    logging.basicConfig(
+        level=logging.WARNING,
+        format="%(levelname)s %(name)s: %(message)s",
+        handlers=[LineHandler(sys.stderr, site.limits)],
+    )
     for warning in warnings_for(listen, operation, site.limits, site.sockets):
         click.echo(f"warning: {warning}", err=True)
     if notes is not None:

@@ -253,6 +253,7 @@ class Supervisor:
             self._logger.exception("a worker failed")
         finally:
             with contextlib.suppress(Exception):
+                logging.shutdown()  # what its handlers hold
                 sys.stdout.flush()
                 sys.stderr.flush()
             os._exit(status)
