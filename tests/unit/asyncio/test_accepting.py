@@ -322,13 +322,31 @@ async def test_a_whole_request_that_waits_in_the_kernel_is_answered(leave: str) 
         socks = [socket.create_connection(server.sockets[0].getsockname()) for _ in range(20)]
         for sock in socks:  # the loop has not had its turn: nobody is accepted
             sock.sendall(REQUEST)
+        answers = [asyncio.create_task(asyncio.to_thread(last_words, sock)) for sock in socks]
         async with asyncio.timeout(40):
             if leave == "drain":
                 await server.drain(0.0)
             server.close()
             await server.wait_closed()
-        for sock in socks:
-            with sock:
-                sock.settimeout(40)
-                answer = await asyncio.to_thread(sock.recv, 4096)
-                assert answer.startswith(b"HTTP/1.1 503 ")
+        for answer in await asyncio.gather(*answers):
+            assert answer.startswith(b"HTTP/1.1 503 ")
+
+
+def last_words(sock: socket.socket) -> bytes:
+    """What comes, before we leave too."""
+    with sock:
+        sock.settimeout(40)
+        return sock.recv(4096)
+
+
+async def test_hanging_up_tells_whether_something_is_left_to_be_written() -> None:
+    loop = asyncio.get_running_loop()
+    for size, is_flushed in ((0, True), (1 << 24, False)):
+        ours, theirs = socket.socketpair()
+        with theirs:
+            transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+            transport.write(bytes(size))
+            assert accepting.hang_up(transport) is is_flushed
+            assert transport.is_closing()
+            transport.abort()
+            await asyncio.sleep(0)  # it closes its socket in the loop's next turn

@@ -209,7 +209,8 @@ async def test_a_server_that_closes_turns_away_who_has_just_come(memory):
         hook.set()
         await trio.sleep_forever()
 
-    async with memory.served(process_request=process_request) as server:
+    limits = Limits(handler_timeout=0.05)  # which is what a hook has then
+    async with memory.served(process_request=process_request, limits=limits) as server:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(refused, memory)
             await hook.wait()
