@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from duplexer.asyncio.server import Server
 
-__all__ = ["Handler", "Listen", "gathering", "listen_options", "run_server"]
+__all__ = ["Handler", "Listen", "gathering", "listen_failure", "listen_options", "run_server"]
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 
@@ -174,13 +174,18 @@ async def _start(listen: Listen, handler: Handler, **options: Any) -> Server:
         else:
             server = await serve(handler, listen.host, listen.port, **options)
     except OSError as error:
-        if listen.unix is not None:
-            raise Failure(
-                f"cannot listen on {listen.unix}: {error.strerror or error}",
-                "does its folder exist, may you write there, and is no server using it?",
-            ) from None
-        raise bind_failure(error, listen.host, listen.port) from None
+        raise listen_failure(listen, error) from None
     return server
+
+
+def listen_failure(listen: Listen, error: OSError) -> Failure:
+    """Why nothing can listen there, and what to do about it."""
+    if listen.unix is not None:
+        return Failure(
+            f"cannot listen on {listen.unix}: {error.strerror or error}",
+            "does its folder exist, may you write there, and is no server using it?",
+        )
+    return bind_failure(error, listen.host, listen.port)
 
 
 def _addresses(listen: Listen, server: Server) -> Iterator[str]:

@@ -20,9 +20,9 @@ from duplexer.carriers.routes import text
 from duplexer.cli.config import limits_of, read_config
 from duplexer.cli.descriptors import raise_limit, room_for
 from duplexer.cli.lines import LineHandler
-from duplexer.cli.listen import gathering
+from duplexer.cli.listen import gathering, listen_failure
 from duplexer.cli.loops import loop_factory
-from duplexer.cli.outcome import Failure, Status, bind_failure
+from duplexer.cli.outcome import Failure, Status
 from duplexer.cli.watching import Watcher
 from duplexer.driver.logs import AccessLog
 from duplexer.driver.metrics import Metrics
@@ -306,12 +306,7 @@ class _Site:
                 at = serve(print, listen.host, listen.port)
             bound, self.path = sockets_for(at, places, share=operation.reuse_port)
         except OSError as error:
-            if listen.unix is not None:
-                raise Failure(
-                    f"cannot listen on {listen.unix}: {error.strerror or error}",
-                    "does its folder exist, may you write there, and is no server using it?",
-                ) from None
-            raise bind_failure(error, listen.host, listen.port) from None
+            raise listen_failure(listen, error) from None
         return bound
 
     def make(self, context: Certificates | None) -> serve:

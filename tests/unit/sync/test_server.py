@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import errno
+import functools
 import http.client
 import signal
 import socket
 import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -18,7 +21,7 @@ from duplexer.http.messages import Response, make_response
 from duplexer.sync import ServerConnection, broadcast, connect, serve, unix_connect, unix_serve
 from duplexer.sync import server as module
 from duplexer.sync.router import route
-from duplexer.sync.server import basic_auth
+from duplexer.sync.server import Server, basic_auth
 from tests.contract.peers import Raw
 from tests.unit.sync.conftest import Background, Serving, echo, until
 
@@ -278,25 +281,38 @@ def test_handlers_may_shut_the_server_down() -> None:
     assert server.wait_closed(10)
 
 
-def test_a_signal_handler_may_shut_the_server_down() -> None:
+@contextlib.contextmanager
+def signalled(*acts: Callable[[Any], Any]) -> Iterator[tuple[Any, Any]]:
+    """A server that runs for ever, and a client; each signal to it is answered by the next act.
+
+    The block is about what is so when it runs no more.
+    """
     server = serve(echo, "127.0.0.1", 0)
     uri = f"ws://127.0.0.1:{server.socket.getsockname()[1]}/"
     server.start_serving()
-    before = signal.signal(signal.SIGUSR1, lambda *_: server.shutdown())
+    left = list(acts)
+    before = signal.signal(signal.SIGUSR1, lambda *_: left.pop(0)(server))
+
+    def tell() -> None:
+        until(lambda: server.connections)
+        for number in range(len(acts)):
+            until(lambda: server.leaving or not number)  # noqa: B023 - it is called here
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
     try:
         with connect(uri, proxy=None) as ws:
-
-            def tell() -> None:
-                until(lambda: server.connections)
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
-
             telling = Background(tell)
             server.serve_forever()
             telling.outcome()
-            assert ws.wait_closed(10)
-            assert ws.close_code == 1001
+            assert ws.wait_closed(40)
+            yield server, ws
     finally:
         signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_signal_handler_may_shut_the_server_down() -> None:
+    with signalled(lambda server: server.shutdown()) as (server, ws):
+        assert ws.close_code == 1001
     assert server.wait_closed(0)
 
 
@@ -351,49 +367,14 @@ def test_draining_from_a_thread_ends_serving_for_ever() -> None:
 
 
 def test_a_signal_handler_may_drain() -> None:
-    server = serve(echo, "127.0.0.1", 0)
-    uri = f"ws://127.0.0.1:{server.socket.getsockname()[1]}/"
-    server.start_serving()
-    before = signal.signal(signal.SIGUSR1, lambda *_: server.drain(0.0))
-    try:
-        with connect(uri, proxy=None) as ws:
-
-            def tell() -> None:
-                until(lambda: server.connections)
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
-
-            telling = Background(tell)
-            server.serve_forever()
-            telling.outcome()
-            assert ws.wait_closed(40)
-            assert ws.close_code == 1012
-    finally:
-        signal.signal(signal.SIGUSR1, before)
+    with signalled(lambda server: server.drain(0.0)) as (_, ws):
+        assert ws.close_code == 1012
 
 
 def test_a_second_signal_ends_a_drain() -> None:
-    server = serve(echo, "127.0.0.1", 0)
-    uri = f"ws://127.0.0.1:{server.socket.getsockname()[1]}/"
-    server.start_serving()
-    signals = [lambda: server.drain(notice=3600), server.close]
-    before = signal.signal(signal.SIGUSR1, lambda *_: signals.pop(0)())
-    try:
-        with connect(uri, proxy=None) as ws:
-
-            def tell() -> None:
-                main = threading.main_thread().ident or 0
-                until(lambda: server.connections)
-                signal.pthread_kill(main, signal.SIGUSR1)
-                until(lambda: server.leaving)
-                signal.pthread_kill(main, signal.SIGUSR1)
-
-            telling = Background(tell)
-            server.serve_forever()
-            telling.outcome()
-            assert ws.wait_closed(40)
-            assert ws.close_code == 1001
-    finally:
-        signal.signal(signal.SIGUSR1, before)
+    long = functools.partial(Server.drain, notice=3600)
+    with signalled(long, lambda server: server.close()) as (_, ws):
+        assert ws.close_code == 1001
 
 
 def test_handlers_that_do_not_end_are_named_when_it_has_drained(caplog: Any) -> None:

@@ -94,14 +94,20 @@ async def greet(uri: str) -> tuple[Any, int]:
     return ws, int(await asyncio.wait_for(ws.recv(), PATIENCE))
 
 
+async def greet_all(uri: str, pids: list[int]) -> list[tuple[Any, int]]:
+    """Connect until there is somebody at each worker."""
+    clients: list[tuple[Any, int]] = []
+    async with asyncio.timeout(PATIENCE):
+        while {pid for _, pid in clients} != set(pids):
+            clients.append(await greet(uri))
+    return clients
+
+
 async def test_workers_share_a_port_and_their_groups_and_are_replaced() -> None:
     call = 'run(serve(handler, "127.0.0.1", 0), workers=2, on_ready=ready)'
     with running(call) as popen:
         pids, uri = wait_until_ready(popen, 2)
-        clients = []
-        async with asyncio.timeout(PATIENCE):
-            while {pid for _, pid in clients} != set(pids):
-                clients.append(await greet(uri))
+        clients = await greet_all(uri, pids)
         await clients[0][0].send("hello")
         heard = Counter([await asyncio.wait_for(ws.recv(), PATIENCE) for ws, _ in clients])
         assert heard == {"hello": len(clients)}
@@ -164,10 +170,7 @@ async def test_a_scrape_of_any_worker_is_about_all_of_them() -> None:
     )
     with running(call) as popen:
         pids, uri = wait_until_ready(popen, 3)
-        clients = []
-        async with asyncio.timeout(PATIENCE):
-            while {pid for _, pid in clients} != set(pids):
-                clients.append(await greet(uri))
+        clients = await greet_all(uri, pids)
         for _ in range(4):  # whichever it is
             found = await asyncio.to_thread(scrape, uri)
             counts = by_worker(found, "duplexer_connections")

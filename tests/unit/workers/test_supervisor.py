@@ -75,6 +75,10 @@ class Running:
         self.seen += out
         return self.popen.returncode, err
 
+    def stop(self) -> tuple[int, str]:
+        self.signal(signal.SIGTERM)
+        return self.end()
+
 
 @contextmanager
 def supervisor(
@@ -129,8 +133,7 @@ def test_a_worker_that_is_killed_is_replaced() -> None:
             # Its number is free again, and there is no other one.
             assert sorted(running.wait_for(r"number (\d)", 2)[:2]) == ["0", "1"]
             assert set(running.wait_for(r"number (\d)", count)) == {"0", "1"}
-        running.signal(signal.SIGTERM)
-        status, errors = running.end()
+        status, errors = running.stop()
         assert status == 0
         assert errors.count("was killed by SIGKILL: it is replaced") == 3
 
@@ -152,8 +155,7 @@ def test_they_are_replaced_one_place_after_the_other() -> None:
             both = [i for i, each in enumerate(said) if each == ("worker", place)]
             assert said.index(("told", place)) > both[1]
             assert said.count(("told", place)) == 1
-        running.signal(signal.SIGTERM)
-        assert running.end() == (0, "")
+        assert running.stop() == (0, "")
 
 
 def test_new_workers_that_do_not_start_leave_the_old_ones(tmp_path: Path) -> None:
@@ -173,8 +175,7 @@ def test_new_workers_that_do_not_start_leave_the_old_ones(tmp_path: Path) -> Non
         broken.unlink()
         running.signal(signal.SIGHUP)
         running.wait_for(r"told \d H", 2)
-        running.signal(signal.SIGTERM)
-        assert running.end() == (0, "")
+        assert running.stop() == (0, "")
 
 
 def test_a_worker_that_is_killed_while_it_is_replaced(tmp_path: Path) -> None:
@@ -197,8 +198,7 @@ def test_a_worker_that_is_killed_while_it_is_replaced(tmp_path: Path) -> None:
         running.wait_for("told 1 H")
         running.signal(signal.SIGHUP)  # which is not deaf from then on
         running.wait_for(r"told \d H", 3)
-        running.signal(signal.SIGTERM)
-        assert running.end() == (0, "")
+        assert running.stop() == (0, "")
         assert re.findall(r"worker (\d)", running.seen)[2:] == ["0", "1", "0", "1"]
         assert sorted(re.findall(r"told (\d) D", running.seen)) == ["0", "1"]
 
@@ -226,8 +226,7 @@ def test_new_code_that_hangs_is_replaced_by_newer(tmp_path: Path) -> None:
         hang.unlink()
         running.signal(signal.SIGHUP)
         running.wait_for(r"told \d H", 2)
-        running.signal(signal.SIGTERM)
-        assert running.end() == (0, "")
+        assert running.stop() == (0, "")
         assert re.findall(r"worker (\d)", running.seen)[2:] == ["0", "0", "1"]
 
 
@@ -239,8 +238,7 @@ def test_new_code_that_hangs_is_killed(tmp_path: Path) -> None:
         running.signal(signal.SIGHUP)
         assert "and is killed (Limits.worker_start_timeout)" in running.popen.stderr.readline()
         assert "killed by SIGKILL before it served: the old" in running.popen.stderr.readline()
-        running.signal(signal.SIGTERM)
-        assert running.end() == (0, "")
+        assert running.stop() == (0, "")
         assert sorted(re.findall(r"told (\d) (\w)", running.seen)) == [("0", "D"), ("1", "D")]
 
 
@@ -249,8 +247,7 @@ def test_who_hangs_need_not_be_waited_for(tmp_path: Path) -> None:
     hang.touch()
     with supervisor(HANGING.format(hang=str(hang), timeout=None), patience=None) as running:
         running.wait_for("worker")
-        running.signal(signal.SIGTERM)
-        assert running.end() == (0, "")
+        assert running.stop() == (0, "")
 
 
 SHORT = """
@@ -285,8 +282,7 @@ def test_when_no_worker_can_be_started_the_others_go_on() -> None:
         running.signal(signal.SIGHUP)
         running.wait_for(rf"worker {place}", 2)
         running.wait_for(r"told \d H", 1)
-        running.signal(signal.SIGTERM)
-        assert running.end()[0] == 0
+        assert running.stop()[0] == 0
 
 
 def test_if_the_first_cannot_start_none_is_tried() -> None:
@@ -320,8 +316,7 @@ def test_workers_that_do_not_leave_are_killed() -> None:
     """
     with supervisor(work, patience=0.1, worker_stop_timeout=0.1) as running:
         running.wait_for("all ready")
-        running.signal(signal.SIGTERM)
-        status, errors = running.end()
+        status, errors = running.stop()
         assert status == 1
         assert "are killed (Limits.worker_stop_timeout)" in errors
 
