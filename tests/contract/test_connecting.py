@@ -207,3 +207,19 @@ async def test_nobody_there(front):
     address = uri.partition("//")[2].rstrip("/")
     with pytest.raises(ConnectionRefusedError, match=address):
         await front.connect(uri)
+
+
+async def test_one_block_at_a_time(front):
+    async with front.serve(who) as server:
+        connector = front.connect(server)
+        async with connector as ws:
+            with pytest.raises(RuntimeError, match="another with block"):
+                async with connector:
+                    pass
+        assert ws.state.name == "CLOSED"
+        async with connector as again:
+            assert await again.recv() == "/"
+    for _ in range(2):  # a failure leaves it free
+        with pytest.raises(OSError):
+            async with connector:
+                pass

@@ -287,11 +287,10 @@ class Connecting:
         return self.front.adapt(await self.front.thread(self.connect.open))
 
     async def __aenter__(self) -> Any:
-        self.ws = await self.open()
-        return self.ws
+        return self.front.adapt(await self.front.thread(self.connect.__enter__))
 
     async def __aexit__(self, *exc_info: Any) -> None:
-        await self.ws.__aexit__(*exc_info)
+        await self.front.thread(self.connect.__exit__, *exc_info)
 
     async def __aiter__(self) -> Any:
         iterator = iter(self.connect)

@@ -68,20 +68,3 @@ async def test_awaited_twice_at_once_each_counts_for_itself() -> None:
         await asyncio.gather(fail(), fail())
     assert [*attempts.values()] == [[1, 2, 3], [1, 2, 3]]
     assert connector.retrying is [*attempts][1]
-
-
-async def test_one_block_at_a_time(serving: Serving) -> None:
-    async with serving() as (_, uri):
-        connector = connect(uri, proxy=None)
-        async with connector as ws:
-            with pytest.raises(RuntimeError, match="another with block"):
-                async with connector:
-                    pass
-        assert ws.state.name == "CLOSED"
-        async with connector as again:
-            await again.send("Hello")
-            assert await again.recv() == "Hello"
-    for _ in range(2):  # a failure leaves it free
-        with pytest.raises(OSError):
-            async with connector:
-                pass

@@ -241,18 +241,3 @@ def test_a_connector_that_is_taken_for_a_connection_says_what_to_write(name: str
     with pytest.raises(AttributeError, match="'connect' object has no attribute 'sendd'"):
         connector.sendd  # noqa: B018 - it is the question
     assert copy.copy(connector).uri == connector.uri
-
-
-def test_one_block_at_a_time(serving: Serving) -> None:
-    with serving() as (_, uri):
-        connector = connect(uri, proxy=None)
-        with connector as ws:
-            with pytest.raises(RuntimeError, match="another with block"), connector:
-                pass
-        assert ws.state.name == "CLOSED"
-        with connector as again:
-            again.send("Hello")
-            assert again.recv() == "Hello"
-    for _ in range(2):  # a failure leaves it free
-        with pytest.raises(OSError), connector:
-            pass

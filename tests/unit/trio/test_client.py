@@ -239,23 +239,6 @@ async def test_an_iteration_is_cancelled_like_anything_else():
             await trio.sleep(0.001)
 
 
-async def test_one_block_at_a_time():
-    async with serve(echo, "127.0.0.1", 0) as server:
-        connector = connect(f"ws://127.0.0.1:{port_of(server)}/", proxy=None)
-        async with connector as ws:
-            with pytest.raises(RuntimeError, match="another with block"):
-                async with connector:
-                    pass
-        assert ws.state.name == "CLOSED"
-        async with connector as again:
-            await again.send("x")
-            assert await again.recv() == "x"
-    for _ in range(2):  # a failure leaves it free
-        with pytest.raises(OSError):
-            async with connector:
-                pass
-
-
 async def test_a_nursery_that_has_been_left_owns_nothing(memory, autojump):
     async with memory.served(ping_interval=None):
         async with trio.open_nursery() as nursery:
