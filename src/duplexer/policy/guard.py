@@ -263,7 +263,7 @@ class Guard:
             name = "ping_timeout"
         elif isinstance(error, BufferError):
             name = _named(str(error)) or "write_hard"
-        elif isinstance(error, TimeoutError):
+        elif isinstance(error, TimeoutError) and error.errno is None:  # else: the kernel's own
             name = _named(str(error)) or "close_timeout"
         if name is not None:
             self.strike(name)

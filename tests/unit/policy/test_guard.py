@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 
 import pytest
 
@@ -201,8 +202,9 @@ def test_a_bound_that_an_error_names() -> None:
 
 
 def test_what_is_no_bound() -> None:
+    kernels = OSError(errno.ETIMEDOUT, "Connection timed out")
     guard = Guard(Limits())
-    for error in (None, ProtocolError("mask-missing"), ConnectionResetError(), ValueError()):
+    for error in (None, ProtocolError("mask-missing"), ConnectionResetError(), kernels):
         guard.ended(error)
     guard.refused(HttpError(400, ""))
     assert guard.struck == {}
