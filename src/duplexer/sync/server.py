@@ -221,8 +221,8 @@ class Server(ServeBase, Roster):
             self._waiting.discard(mine)
 
     def _is_over(self, mine: ServerConnection | None) -> bool:
-        left = self.staying if mine is None else self.staying - self._waiting
-        return self.closing and not left and not self.opening
+        left = self.staying | self.opening
+        return self.closing and not (left if mine is None else left - self._waiting)
 
     def admit(self, connection: ServerConnection) -> bool:
         """See :class:`~duplexer.driver.roster.Roster`."""
@@ -311,12 +311,12 @@ class Server(ServeBase, Roster):
             self._changed.wait_for(lambda: not self.sockets, PAUSE)
 
     def _live(self, connection: ServerConnection) -> None:
+        self._local.connection = connection
         try:
             if not connection.open():
                 return
             with self._changed:
                 self.opened(connection)
-            self._local.connection = connection
             if self.closing:
                 connection.close(*self.closed_with)
                 return

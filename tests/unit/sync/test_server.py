@@ -408,6 +408,22 @@ def test_a_handler_may_drain(serving: Serving) -> None:
             assert other.close_code == one.close_code == 1012
 
 
+def test_what_answers_plain_http_may_drain() -> None:
+    def leave(request: Any) -> Response:
+        server.drain(0.0)
+        return make_response(200, request.path.encode())
+
+    limits = Limits(handler_timeout=None)
+    server = serve(echo, "127.0.0.1", 0, http={"/leave": leave}, limits=limits)
+    where = server.socket.getsockname()
+    with server:
+        peer = Raw.dial(where, handshake=False)
+        peer.send_bytes(b"GET /leave HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert peer.read_head().startswith(b"HTTP/1.1 200 ")
+        peer.close()
+        assert server.wait_closed(40)
+
+
 def test_what_the_acceptor_has_not_come_to_is_answered(serving: Serving, monkeypatch: Any) -> None:
     gate, stuck = threading.Event(), threading.Event()
     handler, begun = busy_until(gate)
