@@ -51,9 +51,6 @@ LARGEST_WINDOW = 15
 #: get 5 % larger (2 KiB of JSON).
 OWN_WINDOW = 12
 WINDOWS = {str(bits): bits for bits in range(8, LARGEST_WINDOW + 1)}
-#: A binary message of this size or more is looked at before: to compress what is random costs most
-#: of all (25 us for a KiB) and gains nothing. What is shorter may well repeat an earlier one.
-LOOKED_AT = 1 << OWN_WINDOW
 #: Limits.inflate_ratio counts from here on: small messages may well be compressed very small.
 RATIO_FROM = 1024 * 1024
 
@@ -207,7 +204,11 @@ class PerMessageDeflate(Extension):
             return compress
         if size < self._shortest:
             return False
-        return text or len(data) < LOOKED_AT or isinstance(data, str) or not looks_random(data)
+        # To compress what is random costs most of all (25 us for a KiB) and gains nothing. But text
+        # never is, and what is shorter than the window may well repeat the message before it.
+        if text or isinstance(data, str) or len(data) < 1 << self._settings.wbits:
+            return True
+        return not looks_random(data)
 
     def encode(self, data: bytes | bytearray | memoryview, fin: bool, first: bool) -> bytes:
         # Every piece is flushed: whoever sends a message in pieces wants them to arrive.

@@ -575,6 +575,9 @@ class TestWants:
         assert not ours.wants(noise, 1 << 20, False, None)  # the first piece of more
         assert ours.wants(noise[:4095], 4095, False, None)
         assert ours.wants("x" * 10_000, 10_000, False, None)  # str as a binary message
+        wide = PerMessageDeflate(False, False, 15, 15)  # it may repeat what is in the window
+        assert wide.wants(noise, len(noise), False, None)
+        assert not wide.wants(noise * 4, 4 * len(noise), False, None)
         assert ours.wants(base64.b64encode(noise), len(noise), True, None)
 
     def test_what_is_sent_uncompressed_enters_no_window(self, backend: str) -> None:
