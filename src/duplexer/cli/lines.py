@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from duplexer.limits import Limits
 
-__all__ = ["LineHandler"]
+__all__ = ["LineHandler", "line_handler"]
+
+
+def line_handler(stream: TextIO | None, limits: Limits) -> logging.Handler:
+    """What writes lines to ``stream``: in a thread, where it is a file of the system's."""
+    try:
+        return LineHandler(stream, limits)  # type: ignore[arg-type]
+    except (AttributeError, OSError, ValueError):  # closed from the beginning, or a program's own
+        return logging.StreamHandler(stream)
 
 
 class LineHandler(logging.Handler):
@@ -27,7 +35,7 @@ class LineHandler(logging.Handler):
     def __init__(self, stream: TextIO, limits: Limits) -> None:
         super().__init__()
         self._descriptor = stream.fileno()
-        self._encoding = stream.encoding
+        self._encoding = stream.encoding or "utf-8"
         self._most = limits.log_lines
         self._patience = limits.log_flush_timeout
         self._start_anew()
@@ -57,8 +65,10 @@ class LineHandler(logging.Handler):
             self._unwritten += 1
             self._lines.append(line)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="log", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="log", daemon=True)
+                with contextlib.suppress(RuntimeError):  # there are no more: the next line tries
+                    thread.start()
+                    self._thread = thread
             self._changed.notify_all()
 
     def _run(self) -> None:
@@ -82,7 +92,9 @@ class LineHandler(logging.Handler):
             try:
                 data = data[os.write(self._descriptor, data) :]
             except BlockingIOError:  # somebody who has it as well has made it so
-                select.select([], [self._descriptor], [])
+                writable = select.poll()  # select() knows no descriptor above 1023
+                writable.register(self._descriptor, select.POLLOUT)
+                writable.poll()
 
     def flush(self) -> None:
         """Wait for what was logged to be written, but not for ever."""

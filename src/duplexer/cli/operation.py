@@ -19,7 +19,7 @@ from duplexer.carriers.readiness import Readiness
 from duplexer.carriers.routes import text
 from duplexer.cli.config import limits_of, read_config
 from duplexer.cli.descriptors import raise_limit, room_for
-from duplexer.cli.lines import LineHandler
+from duplexer.cli.lines import line_handler
 from duplexer.cli.listen import gathering, listen_failure
 from duplexer.cli.loops import loop_factory
 from duplexer.cli.outcome import Failure, Status
@@ -268,7 +268,7 @@ def warnings_for(
 def _on_output(limits: Limits) -> logging.Logger:
     """A logger of its own, whatever the user's code makes of the others."""
     logger = logging.Logger("duplexer.access", logging.INFO)  # noqa: LOG001 - see above
-    handler = LineHandler(sys.stdout, limits)
+    handler = line_handler(sys.stdout, limits)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
     logger.addHandler(handler)
     return logger
@@ -458,7 +458,7 @@ def operate(
     logging.basicConfig(
         level=logging.WARNING,
         format="%(levelname)s %(name)s: %(message)s",
-        handlers=[LineHandler(sys.stderr, site.limits)],
+        handlers=[line_handler(sys.stderr, site.limits)],
     )
     for warning in warnings_for(listen, operation, site.limits, site.sockets):
         click.echo(f"warning: {warning}", err=True)

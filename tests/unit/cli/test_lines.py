@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import logging
 import os
 import threading
@@ -11,7 +12,7 @@ from typing import Any, TextIO
 
 import pytest
 
-from duplexer.cli.lines import LineHandler
+from duplexer.cli.lines import LineHandler, line_handler
 from duplexer.limits import Limits
 
 F_SETPIPE_SZ = 1031
@@ -81,6 +82,26 @@ def test_what_nobody_reads_is_dropped_and_counted(pipe: Pipe, blocking: bool) ->
     assert (lines, dropped) == (100, 900)
     pipe.log("there is room again")
     assert pipe.read_until(b"\n") == ["there is room again"]
+
+
+def test_when_there_is_no_thread_to_be_had(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        pipe.log("one")
+    pipe.log("two")
+    assert pipe.read_until(b"two\n") == ["one", "two"]
+
+
+def test_what_is_no_file_of_the_system(capsys: pytest.CaptureFixture[str]) -> None:
+    page = io.StringIO()
+    for stream in (page, None):  # sys.stderr is None where it was closed from the beginning
+        handler = line_handler(stream, Limits())
+        handler.handle(logging.LogRecord("x", logging.INFO, "", 0, "here", (), None))
+    assert page.getvalue() == "here\n"
+    assert capsys.readouterr().err == "here\n"
 
 
 def test_a_flush_waits_until_all_is_written(pipe: Pipe) -> None:
