@@ -279,8 +279,9 @@ async def test_handshakes_under_way_are_refused(front):
         draining = front.spawn(server.drain(0.0))
         await front.until(lambda: not server.sockets)
         await front.thread(peer.send_bytes, REQUEST)
-        answer = await front.thread(peer.read_head)
+        answer = await front.thread(everything, peer)
         assert b" 503 " in answer and b"Retry-After:" in answer
+        assert b"max_" not in answer and not server.struck  # no bound is why
         peer.close()
         slow.may_go = True
         assert await all_of(ws) == (["x"], 1012)
@@ -391,6 +392,33 @@ async def test_what_is_being_answered_is_answered(front, how):
             answer = await front.thread(everything, socket)
             assert answer.startswith(b"HTTP/1.1 503 ")
         await leaving
+
+
+@pytest.mark.plain_only
+@pytest.mark.parametrize("how", ["drain", "close"])
+async def test_an_answer_on_its_way_arrives_whole(front, how):
+    size = 1_000_000
+    limits = PATIENT.replace(write_high=2 * size, write_hard=2 * size)  # it is written at once
+    async with front.serve(echo, http={"/": text("x" * size)}, limits=limits) as server:
+        async with front.raw(server, handshake=False, receive_buffer=4096) as peer:
+            await front.thread(peer.send_bytes, PAGE)
+            await front.thread(peer.read_head)
+            leaving = begin(front, server, how)
+            await front.until(lambda: not server.sockets)
+            assert len(await front.thread(everything, peer)) == size
+        await leaving
+
+
+async def test_a_next_request_that_has_begun_is_read_to_its_end(front):
+    async with front.serve(echo, http={"/": text("hi")}, limits=PATIENT) as server:
+        async with front.raw(server, handshake=False) as peer:
+            await front.thread(peer.send_bytes, PAGE + REQUEST[:40])
+            await front.thread(peer.read_head)
+            draining = front.spawn(server.drain(0.0))
+            await front.until(lambda: not server.sockets)
+            await front.thread(peer.send_bytes, REQUEST[40:])
+            assert (await front.thread(everything, peer)).startswith(b"hiHTTP/1.1 503 ")
+        await draining
 
 
 async def test_who_is_kept_alive_holds_nothing_up(front):

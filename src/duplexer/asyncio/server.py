@@ -221,8 +221,10 @@ class Server(AwaitedLeaver, Roster):
     def drop(self, connection: ServerConnection) -> None:
         """See :class:`~duplexer.driver.roster.Roster`."""
         read_rest(connection.transport)  # what has come is answered; unread it would reset
-        if connection not in self.answering and hang_up(connection.transport):
-            self.opening.discard(connection)  # TLS may wait for a goodbye, and nobody for that
+        if connection not in self.answering:
+            # TLS may wait for a goodbye, and nobody for that; but for an answer that is on its way.
+            settle = self.opening.discard if hang_up(connection.transport) else self.spared.add
+            settle(connection)
 
     def cancel_handlers(self) -> int:
         """See :class:`~duplexer.driver.draining.Leaver`."""

@@ -194,10 +194,11 @@ def _read_request(
         interim = carrier.interim()
         if interim:
             yield Write(interim)
+        idle = connection.request is not None and not carrier.started  # it was kept alive for more
         try:
-            data = yield Read(carrier.timeout, carrier.stage)
+            data = yield Read(carrier.timeout, carrier.stage, idle=idle)
         except TimeoutError:
-            if connection.request is None or carrier.started:  # else it was kept alive for more
+            if not idle:
                 serving.guard.strike("open_timeout")
                 _refused(connection, serving, 408, "the request did not come in time")
             answer = carrier.expire(date=http_date(time.time()))
@@ -357,7 +358,7 @@ def _conclude(
                 prepare(connection)
             yield Write(response.serialize())
             return agreement
-        full = _full(serving)
+        full = _full(connection, serving)
         serving.guard.refused(full)
         response = connection.response = refuse(full, serving.options.server_header)
     _refused(connection, serving, response.status_code, why or response.reason_phrase)
@@ -387,7 +388,7 @@ def _accept(
     presented: Presented | None = None,
 ) -> Agreement:
     if connection.is_full():
-        raise _full(serving)
+        raise _full(connection, serving)
     options = serving.options
     host = None
     if serving.trusted is not None:
@@ -424,7 +425,10 @@ def _options(connection: Any, serving: Serving, presented: Presented | None) -> 
     return options
 
 
-def _full(serving: Serving) -> HttpError:
-    bound = "max_threads" if serving.guard.limits.max_connections is None else "max_connections"
+def _full(connection: Any, serving: Serving) -> HttpError:
     text = "this server takes no more connections; try again later"
+    bound = None
+    if not connection.is_left():
+        limits = serving.guard.limits
+        bound = "max_threads" if limits.max_connections is None else "max_connections"
     return HttpError(503, text, _LATER, bound=bound)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import copy
 from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
@@ -126,7 +126,6 @@ class Roster:
         Of a server that leaves, an answer says ``Connection: close``, and nobody is kept alive.
         """
         steps = open_server(connection, self.serving, secure=secure)
-        asks = True  # it has come for that; after an answer, whether a next request has begun
         try:
             step = next(steps)
             while True:
@@ -134,7 +133,7 @@ class Roster:
                     self.answering.add(connection)
                 else:
                     self.answering.discard(connection)
-                    if not asks:
+                    if step.idle:
                         self.idle.add(connection)
                         if not self.most:  # it is zero before those who are idle are looked for
                             return None
@@ -145,12 +144,8 @@ class Roster:
                     step = steps.throw(exc)
                     continue
                 self.idle.discard(connection)
-                if isinstance(step, Read):
-                    asks = True
-                elif isinstance(step, Call):
-                    asks = False
-                    if self.leaving and isinstance(outcome, Response):
-                        outcome = _last(outcome)
+                if self.leaving and isinstance(step, Call) and isinstance(outcome, Response):
+                    outcome = _last(outcome)
                 step = steps.send(outcome)
         except StopIteration as stop:
             return stop.value
@@ -180,7 +175,7 @@ class Roster:
         """See :class:`~duplexer.driver.draining.Leaver`."""
         for connection in list(self.opening - self.admitted - self.answering):
             self.drop(connection)
-        self.spared = self.opening & self.answering
+        self.spared |= (self.opening & self.answering) - self.admitted
         for connection in list(self.spared):
             self.spare(connection, self.guard.limits.handler_timeout)
 
@@ -189,10 +184,10 @@ class Roster:
 
         A front that can cancel handlers does that too; a thread cannot be ended from outside.
         """
-        spared = list(self.spared)
-        for connection in spared:
+        cut = len(self.spared & self.answering)  # others linger, or have only to read
+        for connection in list(self.spared):
             connection.abort()
-        return len(spared)
+        return cut
 
     def begin_closing(self, code: int, reason: str) -> bool:
         """From now on nobody comes in; false if that is nothing new.
@@ -211,9 +206,10 @@ def _last(response: Response) -> Response:
     """``response`` as the last one on its connection; one that lets in is left as it is."""
     if response.status_code < 200:
         return response
-    headers = response.headers.copy()
-    headers.replace("Connection", "close")
-    return dataclasses.replace(response, headers=headers)
+    last = copy.copy(response)  # its class may be the user's own
+    last.headers = response.headers.copy()
+    last.headers.replace("Connection", "close")
+    return last
 
 
 class RosterEntry:
@@ -259,6 +255,10 @@ class RosterEntry:
     def respond(self, status: int, text: str) -> Response:
         """A response with ``text``, to be given back by ``process_request``."""
         return make_response(status, text.encode())
+
+    def is_left(self) -> bool:
+        """Whether the server is leaving: nobody comes in, and no bound is why."""
+        return bool(self.server.leaving)
 
     def is_full(self) -> bool:
         """Whether the server has as many connections as it may have."""

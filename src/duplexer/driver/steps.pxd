@@ -2,6 +2,7 @@ cdef class Read:
     cdef readonly object timeout
     cdef readonly int stage
     cdef readonly object size
+    cdef readonly bint idle
 
 
 cdef class Write:

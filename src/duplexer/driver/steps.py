@@ -31,15 +31,22 @@ class Read:
 
     They may take ``timeout`` seconds from when ``stage`` was first seen, all reads of that stage
     together; then ``TimeoutError`` is thrown in. ``None`` leaves the time to whoever dials. With a
-    ``size`` no more bytes than that are taken: what follows is not for who asks.
+    ``size`` no more bytes than that are taken: what follows is not for who asks. ``idle`` says that
+    nothing has begun: the peer may never send more, and nobody need wait for it.
     """
 
     def __init__(
-        self, timeout: float | None = None, stage: int = 0, *, size: int | None = None
+        self,
+        timeout: float | None = None,
+        stage: int = 0,
+        *,
+        size: int | None = None,
+        idle: bool = False,
     ) -> None:
         self.timeout = timeout
         self.stage = stage
         self.size = size
+        self.idle = idle
 
 
 class Write:

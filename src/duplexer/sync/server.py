@@ -251,8 +251,8 @@ class Server(ServeBase, Roster):
 
     def _accept_all(self, sockets: tuple[Any, ...]) -> None:
         with selectors.DefaultSelector() as selector, contextlib.ExitStack() as closing:
-            selector.register(self._ear, selectors.EVENT_READ)
             closing.callback(self._stopped)
+            selector.register(self._ear, selectors.EVENT_READ)
             for sock in sockets:
                 selector.register(closing.enter_context(sock), selectors.EVENT_READ)
             while self.sockets:

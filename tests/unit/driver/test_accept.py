@@ -40,6 +40,7 @@ def connection(*, full: bool = False) -> Any:
         request=None,
         response=None,
         is_full=lambda: full,
+        is_left=lambda: False,
         remote_address=("192.0.2.1", 4321),
         client=Client(("192.0.2.1", 4321)),
         introduced=None,

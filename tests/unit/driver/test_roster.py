@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import logging
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +16,8 @@ from duplexer.driver.roster import Roster, RosterEntry
 from duplexer.driver.steps import Call, Read, Write
 from duplexer.errors import Close
 from duplexer.handshake.server import ServerOptions
+from duplexer.http.headers import Headers
+from duplexer.http.messages import Response
 from duplexer.limits import Limits
 from duplexer.policy.guard import Guard
 
@@ -268,3 +272,49 @@ def test_who_is_being_answered_is_spared_for_as_long_as_handlers() -> None:
     steps.close()
     roster.forget(entry)
     assert roster.is_empty()
+
+
+def test_who_lingers_with_its_answer_is_no_handler_that_was_cut_off() -> None:
+    roster, entry, steps = opening()
+    dropped = dropping(entry)
+    next(steps)
+    answered(steps, steps.send(PAGE))
+    assert roster.begin_closing(1001, "")
+    roster.drop_opening()
+    roster.leaving = True
+    with contextlib.suppress(StopIteration):
+        steps.send(None)
+    steps.close()
+    assert roster.cancel_handlers() == 0
+    assert dropped == [entry]
+
+
+def test_who_is_being_told_101_needs_not_be_spared() -> None:
+    roster, entry, steps = opening(process_response=lambda connection, request, response: response)
+    dropped = dropping(entry)
+    next(steps)
+    call = steps.send(UPGRADE)
+    steps.send(call.function(*call.args))
+    roster.admitted.add(entry)
+    roster.drop_opening()
+    assert roster.cancel_handlers() == 0
+    assert dropped == [] and roster.spared == set()
+    steps.close()
+
+
+class Own(Response):
+    """A response that is made in its own way."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(200, "OK", Headers(), name.encode())
+
+
+def test_the_last_answer_may_be_of_a_class_of_ones_own() -> None:
+    roster, _, steps = opening()
+    roster.serving = dataclasses.replace(
+        roster.serving, routes=Routes({"/": lambda request: Own("me")})
+    )
+    roster.leaving = True
+    next(steps)
+    data = answered(steps, steps.send(PAGE))
+    assert b"\r\nConnection: close\r\n" in data and data.endswith(b"me")
