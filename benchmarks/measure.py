@@ -82,7 +82,10 @@ def _several(scenario: Scenario, peer: Peer, settings: Settings) -> Figures:
                 start_program(load, settings.load_cpu(number, scenario.processes))
                 for number in range(scenario.processes)
             ]
-            throughput.append(sum(figures_of(one, settings)["per_second"] for one in loads))
+            figures = [figures_of(one, settings) for one in loads]
+            if not all("per_second" in each for each in figures):
+                raise MeasurementError(f"nothing came back within {settings.seconds} s")
+            throughput.append(sum(each["per_second"] for each in figures))
     return {"times_of_one": throughput[-1] / throughput[0], "per_second": throughput}
 
 

@@ -10,7 +10,8 @@ import pytest
 from duplexer import ConnectionClosedError, OnFull, Prepared, SendQueue
 
 PAD = "." * 20_000
-BUFFER = 32_768  #: of the kernel, on both sides: it does not take long to fill them
+#: Of our kernel, which that of the peer takes so little of that it never makes room in it.
+BUFFER = 32_768
 
 
 @contextlib.asynccontextmanager
@@ -24,7 +25,7 @@ async def stuck(front, **rules):
         await ws.wait_closed()
 
     serving = front.serve(handler, send_queue=SendQueue(**rules), compression=None)
-    async with serving as server, front.raw(server, receive_buffer=BUFFER) as peer:
+    async with serving as server, front.raw(server, receive_buffer=4096) as peer:
         await front.until(lambda: arrived)
         ws = arrived[0]
         async with front.timeout():
@@ -225,7 +226,7 @@ async def test_one_who_does_not_read_holds_up_nobody(front):
 
     rules = SendQueue(on_full=OnFull.DROP_OLDEST, max_messages=10)
     async with front.serve(handler, send_queue=rules, compression=None) as server:
-        async with front.raw(server, receive_buffer=BUFFER) as peer, front.connect(server) as good:
+        async with front.raw(server, receive_buffer=4096) as peer, front.connect(server) as good:
             await front.until(lambda: len(arrived) == 2)
             slow = arrived[0]
             n = 0

@@ -104,7 +104,7 @@ def test_two_processes_need_processors() -> None:
 
 def test_two_processes() -> None:
     """Whether it means anything or not: both servers share the port, and the load is spread."""
-    settings = Settings(build(), "asyncio", 0.1, 0.05, ())
+    settings = Settings(build(), "asyncio", 1.0, 0.05, ())
     peer = next(peer for peer in PEERS if peer.name == "websockets")
     figures = measure(BY_NAME["two-processes"], peer, settings)
     assert figures["times_of_one"] > 0

@@ -90,12 +90,12 @@ async def test_a_message_has_a_bound() -> None:
 async def test_a_question_and_its_answer() -> None:
     async with pair(Limits(bus_timeout=PATIENCE)) as (one, other):
         other.answers["0"] = lambda: f"answered in {threading.current_thread().name}"
-        ((answer,), silent) = await one.ask("0")
-        assert answer.startswith("answered in ")
-        assert answer != f"answered in {threading.current_thread().name}"
-        assert silent == 0
-        one.publish("room", Prepared("in between"))
-        assert await one.ask("0") == await one.ask("0")
+        for _ in range(2):
+            ((answer,), silent) = await one.ask("0")
+            assert answer.startswith("answered in ")
+            assert answer != f"answered in {threading.current_thread().name}"
+            assert silent == 0
+            one.publish("room", Prepared("in between"))
     assert await one.ask("0") == ([], 0)  # nobody else is there
 
 
