@@ -26,7 +26,7 @@ ROUNDS = max(2, int(SECONDS / 50))
 QUIET, NOISY = (SECONDS / ROUNDS / 4 * part for part in (1, 3))
 HONEST, HOSTILE = (4500, 500) if ALONE else (900, 100)
 #: Where an echo takes less than this, twice as long is nobody's harm.
-UNFELT = 0.010
+UNFELT = 0.002
 
 KINDS = {"drip", "flood", "deaf", "lie", "explode", "vanish"}
 
