@@ -91,7 +91,15 @@ def _through(opening: Opening, proxies: Sequence[Proxy]) -> Route:
                 )
                 found = yield from resolve(where)
                 host = found[0].address[0]
-            if not (yield from _carried_out(hop.open(host, port))):
+            try:
+                is_open = yield from _carried_out(hop.open(host, port))
+            except TimeoutError:
+                raise  # of the opening as a whole
+            except OSError as exc:
+                raise ProxyError(
+                    f"the connection to the proxy {hop.proxy} was lost: {exc}"
+                ) from exc
+            if not is_open:
                 break  # it wants to hear more, over a new connection
         else:
             return
